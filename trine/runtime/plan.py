@@ -1,0 +1,241 @@
+"""Plans: a program prepared for running again and again.
+
+A plan takes plain data only: addresses of compiled kernels, integers and Python callables. It is made once, and run with
+
+    outputs = plan.run(inputs, scalars)
+
+where `inputs` and `outputs` are lists of `Buffer` and `scalars` are Python numbers. Several threads may run one plan at once: the run-time table
+lives in a *frame* taken from a list of free ones, the working memory comes from the buffer pool.
+
+The run-time table has the layout of docs/architecture.md: slot 0 scratch, 1 scratch bytes per thread, 2 status block, 3 scalars, 4 arena,
+`FIRST_SLOT` + i the inputs, `FIRST_SLOT` + number of inputs + j the outputs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trine.errors import ArgumentError, message
+from trine.runtime import executor
+from trine.runtime.memory import ALIGNMENT, Buffer, allocate
+from trine.runtime.pool import pool
+from trine.runtime.status import STATUS_WORDS, raise_status
+
+SCRATCH_SLOT, SCRATCH_BYTES_SLOT, STATUS_SLOT, SCALARS_SLOT, ARENA_SLOT, FIRST_SLOT = range(6)
+_MAX_FREE_FRAMES = 16
+
+
+class Launch(NamedTuple):
+    """One launch of a kernel.
+
+    Attributes:
+        address: the kernel's function.
+        params: its parameters, ready for the kernel: (slot, byte offset) of each operand, then its integers.
+        units: size of the parallel loop; 1 runs on the calling thread.
+        cost: estimated bytes moved plus flops.
+        name: what a profiler calls it.
+    """
+
+    address: int
+    params: Sequence[int]
+    units: int
+    cost: int
+    name: str = ""
+
+
+class Placement(NamedTuple):
+    """Where a host call finds a row-major array: in table slot `slot`, `offset` bytes on. Scalar i: slot 3, offset 8 i, shape ()."""
+
+    slot: int
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+class HostCall(NamedTuple):
+    """A Python function between native commands: `function(*arrays)` returns the array that is copied to `output` (same dtype and shape)."""
+
+    function: Callable[..., np.ndarray]
+    inputs: Sequence[Placement]
+    output: Placement
+    name: str = ""
+
+
+class Output(NamedTuple):
+    """An output of `nbytes` bytes; it takes over the memory of input `donated` unless that is -1."""
+
+    nbytes: int
+    donated: int = -1
+
+
+class Plan:
+    """A prepared program.
+
+    Args:
+        commands: `Launch` and `HostCall` entries in order.
+        num_inputs: number of input buffers.
+        outputs: one entry per output. A donated input must not be used by the caller after the run: the output is the same `Buffer`
+            (a copy of it if it is read-only). Kernels that were placed in both slots write in place.
+        arena_bytes: memory of temporaries.
+        scratch_bytes: scratch memory of each thread.
+        scalar_kinds: one character per scalar: "d" for float64, "q" for int64.
+        status_sources: for each node id that a kernel may report, (operation, user's source line or None).
+        keep: what must live as long as the plan (the loaded kernels).
+    """
+
+    __slots__ = (
+        "num_inputs",
+        "outputs",
+        "scalar_kinds",
+        "status_sources",
+        "keep",
+        "cost",
+        "_segments",
+        "_parallel",
+        "_arena_bytes",
+        "_scratch_bytes",
+        "_new_outputs",
+        "_table",
+        "_scalars",
+        "_frames",
+    )
+
+    def __init__(
+        self,
+        commands: Sequence[Launch | HostCall],
+        num_inputs: int,
+        outputs: Sequence[Output | tuple[int, int]],
+        arena_bytes: int = 0,
+        scratch_bytes: int = 0,
+        scalar_kinds: str = "",
+        status_sources: Sequence[tuple[str, str | None]] = (),
+        keep: Any = None,
+    ) -> None:
+        self.num_inputs = num_inputs
+        self.outputs = tuple(Output(*o) for o in outputs)
+        self.scalar_kinds = scalar_kinds
+        self.status_sources = tuple(status_sources)
+        self.keep = keep
+        self.cost = sum(c.cost for c in commands if isinstance(c, Launch))
+        self._segments = _split(commands)
+        self._parallel = any(isinstance(s, executor.Segment) and s.is_parallel for s in self._segments)
+        self._arena_bytes = _round_up(arena_bytes)
+        self._scratch_bytes = _round_up(scratch_bytes)
+        self._table = struct.Struct(f"={FIRST_SLOT + num_inputs + len(self.outputs)}Q")
+        self._scalars = struct.Struct("=" + scalar_kinds)
+        self._frames: deque[_Frame] = deque(maxlen=_MAX_FREE_FRAMES)
+
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> list[Buffer]:
+        """Run the plan and return its outputs.
+
+        Raises:
+            IndexOutOfRangeError: a kernel met an index out of range; the message names the line that recorded the operation.
+            AllocationError: no memory is left.
+        """
+        num_threads = pool.num_threads if self._parallel else 1
+        try:
+            frame = self._frames.pop()
+            if frame.num_threads != num_threads:
+                frame = _Frame(self, num_threads)
+        except IndexError:
+            frame = _Frame(self, num_threads)
+        results = [allocate(nbytes) if donated < 0 else _donate(inputs[donated]) for nbytes, donated in self.outputs]
+        working_bytes = frame.working_bytes
+        working = allocate(working_bytes) if working_bytes else None
+        arena = working.address if working else 0
+        try:
+            self._table.pack_into(
+                frame.memory,
+                0,
+                arena + self._arena_bytes,
+                self._scratch_bytes,
+                frame.status,
+                frame.scalars,
+                arena,
+                *[b.address for b in inputs],
+                *[b.address for b in results],
+            )
+            if scalars or self.scalar_kinds:
+                self._scalars.pack_into(frame.memory, frame.scalars_offset, *scalars)
+        except struct.error as error:
+            raise self._argument_error(inputs, scalars) from error
+        for step in frame.steps:
+            if step():
+                raise_status(frame.status_words(), self.status_sources)
+        self._frames.append(frame)
+        return results
+
+    def _argument_error(self, inputs: Sequence[Buffer], scalars: Sequence[float | int]) -> Exception:
+        expected = f"{self.num_inputs} inputs and scalars of kinds {self.scalar_kinds!r} (d: float, q: 64-bit integer)"
+        return ArgumentError(message("plan: wrong arguments", received=f"{len(inputs)} inputs and scalars {tuple(scalars)}", expected=expected))
+
+
+class _Frame:
+    """The memory of one run in progress: table, status block, scalars, and the steps bound to them."""
+
+    __slots__ = ("memory", "address", "num_threads", "working_bytes", "status", "scalars", "scalars_offset", "steps", "_runs")
+
+    def __init__(self, plan: Plan, num_threads: int) -> None:
+        status_offset = plan._table.size
+        self.scalars_offset = status_offset + 8 * STATUS_WORDS
+        self.memory = bytearray(self.scalars_offset + max(plan._scalars.size, 8))
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        self.num_threads = num_threads
+        self.working_bytes = plan._arena_bytes + plan._scratch_bytes * num_threads
+        self.status = self.address + status_offset
+        self.scalars = self.address + self.scalars_offset
+        self.steps = [self._bind(segment) for segment in plan._segments]
+
+    def _bind(self, segment: executor.Segment | HostCall) -> Callable[[], Any]:
+        if isinstance(segment, HostCall):
+            return lambda: _call_host(segment, self.memory)
+        return segment.bind(self.address, self.status, self.num_threads)
+
+    def status_words(self) -> tuple[int, ...]:
+        """Return the status block."""
+        return struct.unpack_from(f"={STATUS_WORDS}q", self.memory, self.status - self.address)
+
+
+def _split(commands: Sequence[Launch | HostCall]) -> list[executor.Segment | HostCall]:
+    """Group runs of native commands into segments, each of which is one native call."""
+    segments: list[executor.Segment | HostCall] = []
+    launches: list[Launch] = []
+    for command in commands:
+        if isinstance(command, HostCall):
+            if launches:
+                segments.append(executor.Segment(launches))
+            segments.append(command)
+            launches = []
+        else:
+            launches.append(command)
+    if launches:
+        segments.append(executor.Segment(launches))
+    return segments
+
+
+def _donate(buffer: Buffer) -> Buffer:
+    return buffer.copy() if buffer.readonly else buffer
+
+
+def _call_host(call: HostCall, table: bytearray) -> None:
+    result = call.function(*[_view(placement, table) for placement in call.inputs])
+    np.copyto(_view(call.output, table), result, casting="no")
+
+
+def _view(placement: Placement, table: bytearray) -> np.ndarray:
+    slot, offset, dtype, shape = placement
+    (base,) = struct.unpack_from("=Q", table, 8 * slot)
+    size = dtype.itemsize
+    for extent in shape:
+        size *= extent
+    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(base + offset))
+
+
+def _round_up(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
