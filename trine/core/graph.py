@@ -93,3 +93,22 @@ def format_graph(outputs: Sequence[Node]) -> str:
         lines.append(f"%{number[node]} = {node.op}({operands}){attrs} : {node.dtype.name}{list(node.shape)}{where}")
     lines.append("return " + ", ".join(f"%{number[o]}" for o in outputs))
     return "\n".join(lines)
+
+
+class Graph:
+    """What an engine compiles.
+
+    Attributes:
+        outputs: nodes to compute; their values are delivered in this order, row-major.
+        inputs: `input` nodes by position (None where a position is not used).
+        donations: (output number, input position) pairs: that output is written over that input's memory.
+    """
+
+    __slots__ = ("outputs", "inputs", "donations")
+
+    def __init__(
+        self, outputs: tuple[Node, ...], inputs: tuple[Node | None, ...], donations: tuple[tuple[int, int], ...] = ()
+    ) -> None:
+        self.outputs = outputs
+        self.inputs = inputs
+        self.donations = donations

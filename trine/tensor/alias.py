@@ -1,0 +1,242 @@
+"""Views and in-place writes over functional values.
+
+A group of aliasing tensors has a base value and a version. Each member knows the movement steps that lead from the base to it. A
+write through a member goes back along these steps into the base and bumps the version; a member with an older version replays its steps when it
+is next read.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from trine.core import build
+from trine.core.graph import Node
+from trine.errors import InPlaceError, ShapeError, message
+from trine.tensor import recorder
+from trine.tensor.handle import Handle
+from trine.tensor.recorder import WRITE, local, record
+
+if TYPE_CHECKING:
+    from trine.tensor.tensor import Tensor
+
+Step = tuple[Callable[..., Node], tuple[Any, ...]]
+
+
+class AliasGroup:
+    """Tensors that share memory.
+
+    Attributes:
+        base: holds the base value; a handle of its own, so that members and group form no reference cycle.
+        version: number of writes so far.
+        members: weak references to the members.
+    """
+
+    __slots__ = ("base", "version", "members")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.base = share_value(tensor)
+        self.version = 0
+        self.members: list[weakref.ref[Handle]] = [weakref.ref(tensor)]
+        tensor._alias = self
+        tensor._alias_version = 0
+
+    def refresh(self, tensor: Handle) -> None:
+        """Bring a stale member's value up to date: replay its steps from the base."""
+        value: Handle = self.base
+        for builder, attrs in tensor._path:
+            value = record(builder, (value,), *attrs)
+        take_value(tensor, value)
+        tensor._alias_version = self.version
+
+    def write(self, tensor: Tensor, value: Tensor) -> None:
+        """Set a member's value, and with it the base's; the other members become stale."""
+        steps = tensor._path
+        base_value = value if not steps else record(_write_through, (self.base, value), steps)
+        take_value(self.base, base_value)
+        self.version += 1
+        tensor._alias_version = self.version
+        alive = []
+        for reference in self.members:
+            member = reference()
+            if member is not None:
+                alive.append(reference)
+                if member is not tensor:
+                    member._trace = None
+        self.members = alive
+
+
+def share_value(tensor: Handle) -> Tensor:
+    """Return a new handle with the same value (and no alias group)."""
+    cls = recorder.tensor_type
+    other = cls.__new__(cls)
+    other._trace, other._slot, other._meta = tensor._trace, tensor._slot if tensor._trace is not None else -1, tensor._meta
+    other._buffer, other._alias = tensor._buffer, None
+    other._fragment = tensor._fragment
+    if other._buffer is None and other._trace is not None:
+        other._trace.handles.append(other)
+    return other  # type: ignore[return-value]
+
+
+def take_value(tensor: Handle, value: Handle) -> None:
+    """Make `value`'s value the value of `tensor` (a pending result of the current recording)."""
+    trace = local.trace
+    slot = value._slot if value._trace is trace else trace.slot_of(value)
+    was_listed = tensor._buffer is None and tensor._trace is trace
+    if tensor._buffer is not None and tensor._trace is trace and id(tensor) not in trace.donors:
+        trace.donors[id(tensor)] = trace._positions[id(tensor._buffer)]
+    tensor._trace, tensor._slot, tensor._meta = trace, slot, value._meta
+    tensor._buffer = None
+    tensor._fragment = None
+    if not was_listed:
+        trace.handles.append(tensor)
+
+
+def _write_through(base: Node, value: Node, steps: tuple[Step, ...]) -> Node:
+    """Return the base with the region that the steps lead to replaced by `value`."""
+    values = [base]
+    for builder, attrs in steps[:-1]:
+        values.append(builder(values[-1], *attrs))
+    for source, (builder, attrs) in zip(reversed(values), reversed(steps), strict=True):
+        value = _invert(builder(source, *attrs), source, value)
+    return value
+
+
+def _invert(result: Node, source: Node, value: Node) -> Node:
+    """Return `source` with the elements that the movement chain `result` shows replaced by `value`."""
+    chain = []
+    node = result
+    while node is not source:
+        chain.append(node)
+        node = node.inputs[0]
+    sources = [*(n.inputs[0] for n in chain)]
+    for node, below in zip(chain, sources, strict=True):
+        value = _INVERSES[node.op](node, below, value)
+    return value
+
+
+def _invert_slice(node: Node, below: Node, value: Node) -> Node:
+    start, _, step = node.attrs
+    return build.update(below, value, start, step)
+
+
+def _invert_permute(node: Node, below: Node, value: Node) -> Node:
+    (axes,) = node.attrs
+    inverse = [0] * len(axes)
+    for position, axis in enumerate(axes):
+        inverse[axis] = position
+    return build.permute(value, tuple(inverse))
+
+
+def _invert_expand(node: Node, below: Node, value: Node) -> Node:
+    raise InPlaceError(
+        message(
+            "in-place write to an expanded tensor",
+            received=f"a view of shape {node.shape} of memory of shape {below.shape}: several elements share one place",
+            fix="clone() the tensor before writing to it",
+        )
+    )
+
+
+_INVERSES: dict[str, Callable[[Node, Node, Node], Node]] = {
+    "slice": _invert_slice,
+    "permute": _invert_permute,
+    "reshape": lambda node, below, value: build.reshape(value, below.shape),
+    "flip": lambda node, below, value: build.flip(value, *node.attrs),
+    "expand": _invert_expand,
+    "stop_gradient": lambda node, below, value: value,
+}
+
+
+def assign(tensor: Tensor, value: Tensor) -> Tensor:
+    """Write `value` into `tensor` in place (same shape and dtype) and return `tensor`.
+
+    Raises:
+        InPlaceError: if `tensor` is a leaf that requires grad, or a view of one, while gradients are recorded, or an expanded view.
+        ShapeError: if the shape or dtype differs.
+    """
+    meta, new = tensor._meta, value._meta
+    if meta is not new and (meta.shape != new.shape or meta.dtype is not new.dtype):
+        received = f"a value of shape {new.shape} and dtype {new.dtype.name}"
+        expected = f"shape {meta.shape} and dtype {meta.dtype.name}"
+        raise ShapeError(message("in-place write: the result does not fit the tensor", received=received, expected=expected))
+    trace = local.trace
+    if local.grad_enabled and meta.requires_grad:
+        _check_leaf(tensor)
+    group = tensor._alias
+    if tensor._trace is trace or (group is None and tensor._buffer is not None):
+        old = tensor._slot if tensor._trace is trace else trace.slot_of(tensor)
+        _mark_overwritten(old)
+    external = tensor._buffer is not None and tensor._buffer.external
+    if group is not None:
+        group.write(tensor, value)
+    if external_base := (group is not None and group.base._buffer is not None and group.base._buffer.external):
+        external = external or external_base
+    requires_grad = meta.requires_grad and not new.requires_grad
+    take_value(tensor, value)
+    if requires_grad:
+        tensor._meta = meta
+    tensor._version += 1
+    if external:
+        recorder.flush()
+    return tensor
+
+
+def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:
+    """Write many values in place at once (an optimizer's step): no views are involved in the common case."""
+    trace = local.trace
+    slots = []
+    for tensor in tensors:
+        if tensor._alias is None and (tensor._trace is trace or tensor._buffer is not None):
+            slots.append(tensor._slot if tensor._trace is trace else trace.slot_of(tensor))
+    _mark_overwritten(*slots)
+    external = False
+    for tensor, value in zip(tensors, values, strict=True):
+        if tensor._alias is not None:
+            assign(tensor, value)
+            continue
+        buffer, meta = tensor._buffer, tensor._meta
+        external = external or (buffer is not None and buffer.external)
+        take_value(tensor, value)
+        tensor._meta = meta
+        tensor._version += 1
+    if external:
+        recorder.flush()
+
+
+def _mark_overwritten(*slots: int) -> None:
+    trace = local.trace
+    key = (WRITE, *slots)
+    state = trace.state.next.get(key)
+    if state is None:
+        nodes = trace.nodes()
+        state = trace.advance(key, ())
+        state.overwritten = state.overwritten | {nodes[s] for s in slots}
+    trace.state = state
+
+
+def is_leaf(tensor: Handle) -> bool:
+    """True if the tensor was not computed by a differentiable operation from others that require grad."""
+    if not tensor._meta.requires_grad:
+        return True
+    if tensor._buffer is not None:
+        return tensor._fragment is None
+    trace = tensor._trace
+    return trace is not None and not trace.closed and tensor._slot in trace.leaf_tensors and tensor._fragment is None
+
+
+def _check_leaf(tensor: Tensor) -> None:
+    group = tensor._alias
+    view_of_leaf = group is not None and tensor._path and group.base._meta.requires_grad and is_leaf(group.base)
+    if is_leaf(tensor) or view_of_leaf:
+        kind = "a view of a leaf tensor" if view_of_leaf else "a leaf tensor"
+        raise InPlaceError(
+            message(
+                f"in-place write to {kind} that requires grad",
+                received=f"a tensor of shape {tensor._meta.shape} with requires_grad=True",
+                fix="write inside `with trine.no_grad():`, or use the out-of-place operation",
+            )
+        )
+
+

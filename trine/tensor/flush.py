@@ -1,0 +1,299 @@
+"""Flush: run what was recorded, for the results that the program still holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trine import engines
+from trine.core.graph import Graph, Node
+from trine.errors import TrineError, message
+from trine.tensor import recorder
+from trine.tensor.fragment import Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
+from trine.tensor.handle import Handle
+from trine.tensor.recorder import Trace, local, new_trace
+from trine.tensor.state import Meta, State, automaton
+
+if TYPE_CHECKING:
+    from trine.engines.base import Executable
+    from trine.runtime.memory import Buffer
+
+
+def _baseline() -> int:
+    """Reference count of an object that only the list of handles holds, seen from the comprehension of `_live_handles`."""
+    probe = [object()]
+    return [sys.getrefcount(h) for h in probe][0]
+
+
+_UNHELD = _baseline()
+
+
+class PlanEntry:
+    """A compiled flush.
+
+    Attributes:
+        executable: the plan; its outputs are the values of `slots`, then the residuals.
+        slots: the results that it computes.
+        spec: what to keep for a later backward pass, or None.
+        grad_slots: slot of each output of `spec`.
+        freed_slots: results whose graph an earlier backward pass consumed.
+    """
+
+    __slots__ = ("executable", "slots", "donations", "spec", "grad_slots", "freed_slots", "scalar_positions")
+
+    def __init__(self, executable: Executable, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...]) -> None:
+        self.executable = executable
+        self.slots = slots
+        self.donations = donations
+        self.spec: FragmentSpec | None = None
+        self.grad_slots: tuple[int, ...] = ()
+        self.freed_slots: frozenset[int] = frozenset()
+
+
+def flush_trace(trace: Trace) -> None:
+    """Run a recording and give its live results their memory; the thread goes on with an empty one.
+
+    Raises:
+        TrineError: an error at run time (an index out of range). Tensors that the recording would have written in place keep their old
+            values; its other results are lost and say so when they are read.
+    """
+    if not trace.handles:
+        if trace.leaves or trace.state.parent is not None:
+            _close(trace)
+        return
+    by_slot, stale = _live_handles(trace)
+    if not by_slot:
+        _close(trace)
+        _mark_stale(stale)
+        return
+    slots = tuple(sorted(by_slot))
+    donations = _donations(trace, by_slot)
+    try:
+        entry = _plan(trace, slots, donations)
+        outputs = _run(entry.executable, trace.leaves, trace.scalars)
+    except Exception as error:
+        _abandon(trace, by_slot, stale, error)
+        raise
+    _commit(trace, entry, by_slot, outputs)
+    _mark_stale(stale)
+
+
+def _run(executable: Executable, leaves: Sequence[Buffer], scalars: Sequence[float | int]) -> list[Buffer]:
+    return executable.run(leaves, scalars)
+
+
+def _live_handles(trace: Trace) -> tuple[dict[int, list[Handle]], list[Handle]]:
+    """Return slot -> tensors that the program still holds, and the views among them (their base is what is computed)."""
+    unheld = _UNHELD
+    live = [h for h in trace.handles if sys.getrefcount(h) > unheld]
+    by_slot: dict[int, list[Handle]] = {}
+    stale = []
+    for handle in live:
+        if handle._trace is not trace or handle._buffer is not None:
+            continue
+        group = handle._alias
+        if group is not None and (handle._path or handle._alias_version != group.version):
+            stale.append(handle)
+            continue
+        by_slot.setdefault(handle._slot, []).append(handle)
+    return by_slot, stale
+
+
+def _donations(trace: Trace, by_slot: dict[int, list[Handle]]) -> tuple[tuple[int, int], ...]:
+    """Return (slot, leaf position) pairs: results that are written over the memory of the leaf whose new value they are."""
+    if not trace.donors:
+        return ()
+    found = []
+    used = set()
+    for slot, handles in by_slot.items():
+        for handle in handles:
+            position = trace.donors.get(id(handle))
+            if position is None or position in used:
+                continue
+            buffer = trace.leaves[position]
+            # held by trace.leaves, `buffer` and the argument of getrefcount; external memory must be written in any case
+            if not buffer.readonly and (buffer.external or sys.getrefcount(buffer) <= 3):
+                found.append((slot, position))
+                used.add(position)
+                break
+    return tuple(sorted(found))
+
+
+def _plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...]) -> PlanEntry:
+    """Return the plan of this flush: cached, or a cached one that computes more, or a new one."""
+    state = trace.state
+    stops = tuple(sorted(trace.hooked)) if trace.hooked else ()
+    key: Hashable = (slots, donations, stops, engines.current_key())
+    entry = state.plans.get(key)
+    if entry is not None:
+        automaton.touch_plan(state, key)
+        return entry
+    wanted = set(slots)
+    for (_, other_donations, *rest), other in state.plans.items():  # type: ignore[misc]
+        if other_donations == donations and tuple(rest) == (stops, engines.current_key()) and wanted.issubset(other.slots):
+            return other
+    entry = _compile(trace, slots, donations, stops)
+    automaton.add_plan(state, key, entry)
+    return entry
+
+
+def _compile(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...], stop_slots: tuple[int, ...]) -> PlanEntry:
+    nodes = trace.nodes()
+    outputs = [nodes[s] for s in slots]
+    freed = trace.state.freed
+    grad_slots, freed_slots = [], set()
+    stops = frozenset(nodes[s] for s in stop_slots)
+    for slot in slots:
+        node = nodes[slot]
+        if node.requires_grad and not is_gradient_leaf(node):
+            if freed and consumed(gradient_leaves([node])[1], freed):
+                freed_slots.add(slot)
+            else:
+                grad_slots.append(slot)
+    spec = FragmentSpec([nodes[s] for s in grad_slots], stops) if grad_slots else None
+    position_of = {slot: i for i, slot in enumerate(slots)}
+    graph = Graph(
+        outputs=(*outputs, *(spec.residuals if spec is not None else ())),
+        inputs=_inputs(nodes, len(trace.leaves)),
+        donations=tuple((position_of[s], p) for s, p in donations),
+    )
+    entry = PlanEntry(engines.current().compile(graph), slots, donations)
+    entry.spec, entry.grad_slots, entry.freed_slots = spec, tuple(grad_slots), frozenset(freed_slots)
+    return entry
+
+
+def _inputs(nodes: Sequence[Node], count: int) -> tuple[Node, ...]:
+    """Return one `input` node for each leaf position."""
+    inputs: list[Any] = [None] * count
+    for node in nodes:
+        if node.op == "input":
+            inputs[node.attrs[0]] = node
+    return tuple(inputs)
+
+
+def _commit(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], outputs: Sequence[Buffer]) -> None:
+    """Hand the results over to their tensors, and keep what a later backward pass needs."""
+    fragment = _fragment(trace, entry, outputs) if entry.spec is not None else None
+    grad_index = {slot: i for i, slot in enumerate(entry.grad_slots)}
+    for slot, buffer in zip(entry.slots, outputs, strict=False):
+        for handle in by_slot.get(slot, ()):
+            handle._buffer = buffer
+            handle._trace = None
+            if slot in grad_index and fragment is not None:
+                handle._fragment = (fragment, grad_index[slot])
+            elif slot in entry.freed_slots:
+                handle._fragment = (CONSUMED, 0)
+    _close(trace)
+
+
+def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Fragment:
+    spec = entry.spec
+    if spec is None:
+        raise TrineError("a fragment needs its specification")
+    tensors: dict[Node, Handle] = {}
+    for node, buffer in zip(spec.residuals, outputs[len(entry.slots) :], strict=True):
+        tensors[node] = concrete(buffer, Meta.of(node.shape, node.dtype))
+    nodes = trace.nodes()
+    slot_of = {nodes[slot]: slot for slot in range(len(nodes))}
+    scalars = {}
+    for node in spec.sources:
+        if node.op == "scalar":
+            scalars[node] = trace.scalars[node.attrs[0]]
+        else:
+            leaf = trace.leaf_tensors[slot_of[node]]
+            # a tensor that was written since has another value than the leaf had: keep that value itself
+            tensors[node] = leaf if leaf._buffer is trace.leaves[node.attrs[0]] or id(leaf) in trace.donors else _old_value(trace, node)
+    leaf_tensors = [_receiver(trace, slot_of[n]) for n in spec.leaves]
+    return Fragment(spec, tensors, scalars, leaf_tensors)
+
+
+def _old_value(trace: Trace, node: Node) -> Handle:
+    return concrete(trace.leaves[node.attrs[0]], Meta.of(node.shape, node.dtype, node.requires_grad))
+
+
+def _receiver(trace: Trace, slot: int) -> object:
+    """Return what receives the gradient at a slot: a custom function's cut, a hooked tensor, or a leaf tensor."""
+    return trace.cuts.get(slot) or trace.hooked.get(slot) or trace.leaf_tensors[slot]
+
+
+def concrete(buffer: Buffer, meta: Meta) -> Handle:
+    """Return a tensor with this memory."""
+    cls = recorder.tensor_type
+    tensor = cls.__new__(cls)
+    tensor._trace, tensor._slot, tensor._meta, tensor._buffer, tensor._alias = None, -1, meta, buffer, None
+    return tensor
+
+
+class _Consumed(Fragment):
+    """Stands for a graph whose values are gone."""
+
+    def __init__(self) -> None:
+        self.freed = True
+        self.sequence = -1
+
+
+CONSUMED = _Consumed()
+
+
+def _mark_stale(views: Sequence[Handle]) -> None:
+    for view in views:
+        view._trace = None
+        view._alias_version = -1
+
+
+def _close(trace: Trace) -> None:
+    if local.trace is trace:
+        new_trace()
+    trace.closed = True
+    trace.handles.clear()
+    trace.leaves.clear()
+    trace.leaf_tensors.clear()
+    trace.cuts.clear()
+    trace.hooked.clear()
+    trace.donors.clear()
+
+
+def _abandon(trace: Trace, by_slot: dict[int, list[Handle]], stale: Sequence[Handle], error: Exception) -> None:
+    """After an error at run time: tensors written in place get their old memory back, other results are marked as lost."""
+    reason = message("this tensor has no value: the recording that would have computed it failed", received=f"{type(error).__name__}: {error}")
+    for handles in by_slot.values():
+        for handle in handles:
+            position = trace.donors.get(id(handle))
+            handle._trace = None
+            if position is not None:
+                handle._buffer = trace.leaves[position]
+            else:
+                handle._lost = reason
+    _close(trace)
+    _mark_stale(stale)
+
+
+def compute_foreign(tensor: Handle) -> Buffer:
+    """Return the memory of a tensor that is pending in another thread's recording, without disturbing that recording.
+
+    Raises:
+        TrineError: if the recording is gone (its thread failed while running it).
+    """
+    trace = tensor._trace
+    if trace is None or trace.closed:
+        if tensor._buffer is not None:
+            return tensor._buffer
+        raise TrineError(message("this tensor has no value", received="a tensor whose recording ended without computing it"))
+    # Copies are atomic under the GIL, and holding the leaves keeps their owner from writing over them.
+    leaves, scalars = list(trace.leaves), list(trace.scalars)
+    nodes: list[Node] = []
+    state: State | None = trace.state
+    path = []
+    while state is not None:
+        path.append(state.nodes)
+        state = state.parent
+    for step in reversed(path):
+        nodes.extend(step)
+    if trace.closed and tensor._buffer is not None:
+        return tensor._buffer
+    graph = Graph(outputs=(nodes[tensor._slot],), inputs=_inputs(nodes, len(leaves)), donations=())
+    buffer = engines.current().compile(graph).run(leaves, scalars)[0]
+    if not tensor._meta.requires_grad:
+        tensor._buffer = buffer
+    return buffer

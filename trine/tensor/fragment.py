@@ -1,0 +1,198 @@
+"""What a flush keeps for a later backward pass: a piece of the graph and the values that its gradients need."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from trine.autograd.gradient import gradient
+from trine.core import build
+from trine.core.graph import Node, context, topological_order
+from trine.errors import GradientError, InPlaceError, message
+
+if TYPE_CHECKING:
+    from trine.tensor.handle import Handle
+
+RECOMPUTED = frozenset({"reshape", "permute", "expand", "slice", "pad", "flip", "cast", "neg", "stop_gradient", "iota", "const", "eq", "ne", "lt", "le", "gt", "ge"})
+"""Operations that a backward pass repeats rather than keeps: they cost little beside reading their operand."""
+
+KEEPS_NOTHING = frozenset({"add", "sub", "neg", "sum", "reshape", "permute", "expand", "slice", "pad", "flip", "cast", "concat", "update"})
+"""Operations whose gradient needs no forward value, so that running it twice is no error."""
+
+_sequence = itertools.count()
+
+
+def is_gradient_leaf(node: Node) -> bool:
+    """True if a gradient ends at this node: a leaf of the recording, a tensor made to require grad, a custom function's result."""
+    return node.requires_grad and (node.op == "input" or node.op == "stop_gradient")
+
+
+def gradient_leaves(outputs: Sequence[Node], stops: frozenset[Node] = frozenset()) -> tuple[list[Node], list[Node]]:
+    """Return (leaves, all nodes) that gradients of `outputs` reach; `stops` are leaves too, unless they are outputs."""
+    leaves, reached = [], []
+    seen = set(outputs)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if is_gradient_leaf(node) or (node in stops and node not in outputs):
+            leaves.append(node)
+            continue
+        reached.append(node)
+        for operand in node.inputs:
+            if operand.requires_grad and operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+    return leaves, reached
+
+
+def consumed(reached: Sequence[Node], freed: frozenset[Node]) -> bool:
+    """True if a gradient needs a forward value that an earlier backward pass has given up."""
+    return any(n in freed and n.op not in KEEPS_NOTHING for n in reached)
+
+
+class FragmentSpec:
+    """The static part of a fragment, made once per plan.
+
+    Attributes:
+        outputs: live results that require grad.
+        leaves: where their gradients end.
+        residuals: computed nodes whose values the gradients need (they become outputs of the plan).
+        sources: `input` and `scalar` nodes that the gradients or a recomputation of the outputs need.
+    """
+
+    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops")
+
+    def __init__(self, outputs: Sequence[Node], stops: frozenset[Node]) -> None:
+        self.outputs = tuple(outputs)
+        self.stops = stops
+        self.leaves = tuple(gradient_leaves(outputs, stops)[0])
+        enabled, context.grad_enabled = context.grad_enabled, False
+        try:
+            seeds = [build.input(-1, n.shape, n.dtype, False) for n in outputs]
+            gradients = [g for g in gradient(self.outputs, seeds, self.leaves, overrides=stop_overrides(stops, outputs)) if g is not None]
+        finally:
+            context.grad_enabled = enabled
+        forward = topological_order(outputs)
+        self.residuals = tuple(_residuals(gradients, set(forward), set(self.leaves)))
+        self.sources = tuple(n for n in forward if n.op in ("input", "scalar"))
+
+
+def stop_overrides(stops: frozenset[Node], outputs: Sequence[Node]) -> dict[Node, object]:
+    """Return the gradient overrides that let no gradient pass below `stops` (outputs excepted)."""
+    return {n: _no_gradient(len(n.inputs)) for n in stops if n not in outputs}
+
+
+def _no_gradient(count: int) -> object:
+    return lambda gradient: (None,) * count
+
+
+def _residuals(gradients: Sequence[Node], forward: set[Node], leaves: set[Node]) -> list[Node]:
+    found: list[Node] = []
+    seen = set(gradients)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node in forward:
+            if node.op in ("input", "scalar", "const", "iota"):
+                continue
+            if node.op not in RECOMPUTED or (node.op == "stop_gradient" and node in leaves):
+                found.append(node)
+                continue
+        for operand in node.inputs:
+            if operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+    return found
+
+
+class Fragment:
+    """A piece of the graph after its flush.
+
+    Attributes:
+        sequence: order of creation; gradients visit the newest first.
+        tensors: for each residual and each `input` source its tensor; versions: their versions at the flush.
+        scalars: for each `scalar` source its value.
+        leaf_tensors: for each leaf the tensor (or custom function) that receives its gradient.
+        freed: True once a backward pass without retain_graph has been here.
+    """
+
+    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "freed")
+
+    def __init__(
+        self, spec: FragmentSpec, tensors: Mapping[Node, Handle], scalars: Mapping[Node, float | int], leaf_tensors: Sequence[object]
+    ) -> None:
+        self.spec = spec
+        self.sequence = next(_sequence)
+        self.tensors = dict(tensors)
+        self.versions = {node: tensor._version for node, tensor in tensors.items()}
+        self.scalars = dict(scalars)
+        self.leaf_tensors = list(leaf_tensors)
+        self.freed = False
+
+    def check(self, nodes: Sequence[Node]) -> None:
+        """Raise if the fragment was consumed, or a value that it needs was changed in place.
+
+        Raises:
+            GradientError, InPlaceError
+        """
+        if self.freed:
+            raise second_backward()
+        for node in nodes:
+            tensor = self.tensors.get(node)
+            if tensor is not None and tensor._version != self.versions[node]:
+                raise modified_in_place(node)
+
+    def release(self) -> None:
+        """Give up the values (backward without retain_graph)."""
+        self.freed = True
+        self.tensors.clear()
+        self.leaf_tensors.clear()
+
+
+def second_backward() -> GradientError:
+    """Return the error of a backward pass over values that were given up."""
+    return GradientError(
+        message(
+            "backward: trying to go through the graph a second time",
+            received="a graph whose saved values were freed by an earlier backward or grad call",
+            fix="pass retain_graph=True to the earlier call",
+        )
+    )
+
+
+def modified_in_place(node: Node) -> InPlaceError:
+    """Return the error of a value that backward needs and that was changed in place."""
+    return InPlaceError(
+        message(
+            "one of the variables needed for gradient computation has been modified by an inplace operation",
+            received=f"the {node.dtype.name} tensor of shape {node.shape}, result of {node.op}",
+            fix="use the out-of-place operation, or clone() the tensor before changing it",
+            where=node.source,
+        )
+    )
+
+
+def substitute(outputs: Sequence[Node | None], mapping: dict[Node, Node]) -> list[Node | None]:
+    """Return the outputs with nodes replaced as `mapping` says (extended with every node that had to be remade)."""
+    for root in outputs:
+        if root is None or root in mapping:
+            continue
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if node in mapping:
+                stack.pop()
+                continue
+            missing = [i for i in node.inputs if i not in mapping]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            operands = tuple(mapping[i] for i in node.inputs)
+            if all(a is b for a, b in zip(operands, node.inputs, strict=True)):
+                mapping[node] = node
+            else:
+                requires_grad = context.grad_enabled and any(o.requires_grad for o in operands) and node.requires_grad
+                mapping[node] = Node(node.op, operands, node.attrs, node.shape, node.dtype, requires_grad, node.source)
+    return [None if o is None else mapping[o] for o in outputs]

@@ -1,0 +1,319 @@
+"""Recording operations: one step of the automaton each.
+
+The hot path of an operation is a dict lookup and the making of a handle. Whatever is slower (shape inference, type
+promotion, validation, the user's source line) happens on a miss, once for each path of the program.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trine import dtypes
+from trine.core import build
+from trine.core.graph import Node, context
+from trine.errors import ArgumentError, DTypeError, TrineError, message
+from trine.tensor.handle import Handle
+from trine.tensor.state import Meta, State, automaton, max_records, user_source
+
+if TYPE_CHECKING:
+    from trine.runtime.memory import Buffer
+    from trine.tensor.tensor import Tensor
+
+Builder = Callable[..., Any]
+LEAF, GRAD_MODE, WRITE = "leaf", "grad_mode", "write"
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
+
+tensor_type: type[Handle] = Handle
+"""The class of the handles that recording makes (`trine.Tensor`, set when that module is loaded)."""
+
+
+def set_tensor_type(cls: type[Handle]) -> None:
+    """Make `cls` the class of recorded results."""
+    global tensor_type
+    tensor_type = cls
+
+
+class Trace:
+    """A recording: where its thread is in the automaton, and the run-time values of this pass.
+
+    Attributes:
+        state: the current State.
+        scalars: run-time scalars, in order.
+        handles: every tensor whose value was recorded here (kept until the flush, so that liveness is a reference count).
+        leaves: buffers of the concrete tensors used here; leaf_tensors: slot -> tensor; leaf_nodes: slot -> Node position.
+        donors: id of a leaf tensor that was written in place -> position of its old buffer in `leaves`.
+        hooked: slot -> tensor with gradient hooks. cuts: slot -> custom function whose backward takes over there.
+    """
+
+    __slots__ = (
+        "state",
+        "scalars",
+        "handles",
+        "leaves",
+        "leaf_tensors",
+        "_positions",
+        "donors",
+        "hooked",
+        "cuts",
+        "_nodes",
+        "_nodes_state",
+        "closed",
+    )
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.scalars: list[float | int] = []
+        self.handles: list[Handle] = []
+        self.leaves: list[Buffer] = []
+        self.leaf_tensors: dict[int, Handle] = {}
+        self._positions: dict[int, int] = {}
+        self.donors: dict[int, int] = {}
+        self.hooked: dict[int, Handle] = {}
+        self.cuts: dict[int, Any] = {}
+        self._nodes: list[Node] = []
+        self._nodes_state: State | None = None
+        self.closed = False
+
+    def nodes(self) -> list[Node]:
+        """Return the node of every slot so far (extended from where the last call left off)."""
+        state: State | None = self.state
+        missing = []
+        while state is not self._nodes_state and state is not None:
+            missing.append(state.nodes)
+            state = state.parent
+        if state is not self._nodes_state:
+            self._nodes = []
+        for nodes in reversed(missing):
+            self._nodes.extend(nodes)
+        self._nodes_state = self.state
+        return self._nodes
+
+    def slot_of(self, tensor: Any) -> int:
+        """Return the slot of a tensor in this recording, making it a leaf at its first use.
+
+        Raises:
+            TypeError: if it is no tensor.
+        """
+        if not isinstance(tensor, Handle):
+            raise DTypeError(message("operand", received=type(tensor).__name__, expected="a Tensor or a number", fix="use trine.tensor(...)"))
+        group = tensor._alias
+        if group is not None and tensor._alias_version != group.version:
+            group.refresh(tensor)
+            if local.trace is not self:
+                raise TrineError("the recording ended while a view was read")
+        if tensor._trace is self:
+            return tensor._slot
+        buffer = tensor._buffer
+        if buffer is None:
+            buffer = materialize_elsewhere(tensor)
+        return self._leaf(tensor, buffer)
+
+    def _leaf(self, tensor: Handle, buffer: Buffer) -> int:
+        position = self._positions.get(id(buffer))
+        meta = tensor._meta
+        key: Hashable
+        if position is None:
+            position = len(self.leaves)
+            key = (LEAF, meta)
+        else:
+            key = (LEAF, meta, position)
+        state = self.state.next.get(key)
+        if state is None:
+            node = build.input(position, meta.shape, meta.dtype, meta.requires_grad)
+            state = self.advance(key, (node,))
+        if position == len(self.leaves):
+            self.leaves.append(buffer)
+            self._positions[id(buffer)] = position
+        self.state = state
+        slot = state.slot
+        tensor._trace = self
+        tensor._slot = slot
+        self.leaf_tensors[slot] = tensor
+        return slot
+
+    def advance(self, key: Hashable, nodes: tuple[Node, ...], grad_enabled: bool | None = None) -> State:
+        """Add a transition from the current state and return the new State (the trace is not moved)."""
+        state = self.state
+        following = State(state, nodes, state.grad_enabled if grad_enabled is None else grad_enabled)
+        automaton.add_state(state, key, following)
+        return following
+
+    def result(self, slot: int, meta: Meta) -> Tensor:
+        """Return a new tensor for a result of this recording."""
+        tensor = tensor_type.__new__(tensor_type)
+        tensor._trace = self
+        tensor._slot = slot
+        tensor._meta = meta
+        tensor._buffer = None
+        tensor._alias = None
+        self.handles.append(tensor)
+        return tensor  # type: ignore[return-value]
+
+
+class _Local(threading.local):
+    """What each thread records into."""
+
+    def __init__(self) -> None:
+        self.trace = Trace(automaton.roots[True])
+        self.grad_enabled = True
+        self.eager: bool | None = None
+
+
+local = _Local()
+
+
+def new_trace() -> Trace:
+    """Give this thread an empty recording."""
+    local.trace = trace = Trace(automaton.roots[local.grad_enabled])
+    return trace
+
+
+def set_grad_enabled(enabled: bool) -> bool:
+    """Switch gradient recording for this thread; return what it was."""
+    before = local.grad_enabled
+    if enabled != before:
+        local.grad_enabled = enabled
+        trace = local.trace
+        key = (GRAD_MODE, enabled)
+        trace.state = trace.state.next.get(key) or trace.advance(key, (), enabled)
+    return before
+
+
+def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
+    """Record one operation and return its result (a tuple if the builder returns a tuple).
+
+    Args:
+        builder: module-level function from nodes and attributes to a node or a tuple of nodes; its identity is part of the key.
+        operands: tensors, or Python numbers, which become run-time scalars (weakly typed).
+        attrs: static attributes; hashable.
+
+    Raises:
+        TrineError: whatever the builder raises; the recording stays as it was.
+    """
+    trace = local.trace
+    slots: list[Any] = [builder]
+    scalars: list[float | int] | None = None
+    for operand in operands:
+        if isinstance(operand, Handle):
+            slots.append(operand._slot if operand._trace is trace else trace.slot_of(operand))
+        else:
+            kind = type(operand)
+            if kind is not float and kind is not int:
+                operand = number(operand)
+                kind = type(operand)
+            if kind is bool or kind is complex:
+                slots.append((kind, operand))
+            else:
+                if scalars is None:
+                    scalars = []
+                scalars.append(operand)
+                slots.append(kind)
+    key = (*slots, *attrs)
+    state = trace.state.next.get(key)
+    if state is None:
+        if trace.state.end >= max_records():
+            flush()
+            return record(builder, operands, *attrs)
+        state = _miss(trace, key, builder, slots, attrs)
+    if scalars is not None:
+        for scalar in scalars:
+            if type(scalar) is int and not _INT_MIN <= scalar <= _INT_MAX:
+                raise ArgumentError(message("a Python integer does not fit into int64", received=scalar, expected="-2**63 to 2**63 - 1"))
+        trace.scalars += scalars
+    trace.state = state
+    slot = state.slot
+    results = tuple(trace.result(slot + i, meta) for i, meta in enumerate(state.metas))
+    if local.eager:
+        flush()
+    return results[0] if state.info is None else results
+
+
+def number(value: Any) -> float | int | bool | complex:
+    """Return a Python number for a Python or NumPy scalar.
+
+    Raises:
+        DTypeError: for anything else.
+    """
+    if isinstance(value, bool | int | float | complex):
+        kind = bool if isinstance(value, bool) else int if isinstance(value, int) else float if isinstance(value, float) else complex
+        return kind(value)
+    if hasattr(value, "item") and hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
+        return number(value.item())
+    raise DTypeError(
+        message("operand of a tensor operation", received=type(value).__name__, expected="a Tensor or a number", fix="use trine.as_tensor(...)")
+    )
+
+
+_SCALAR_DTYPES = {float: dtypes.float64, int: dtypes.int64}
+
+
+def _miss(trace: Trace, key: Hashable, builder: Builder, slots: Sequence[Any], attrs: tuple[Any, ...]) -> State:
+    """Build the nodes of an operation that is new on this path, and the State after it."""
+    known = trace.nodes()
+    position = len(trace.scalars)
+    nodes = []
+    for slot in slots[1:]:
+        if type(slot) is int:
+            nodes.append(known[slot])
+        elif type(slot) is tuple:
+            kind, value = slot
+            nodes.append(build.const(value, dtypes.bool_ if kind is bool else dtypes.complex64))
+        else:
+            nodes.append(build.scalar(position, _SCALAR_DTYPES[slot]))
+            position += 1
+    results = build_nodes(trace.state, builder, nodes, attrs)
+    several = isinstance(results, tuple)
+    state = trace.advance(key, results if several else (results,))
+    state.info = several or None
+    return state
+
+
+def build_nodes(state: State, builder: Builder, nodes: Sequence[Node], attrs: Sequence[Any]) -> Any:
+    """Call a builder with the state's gradient mode and the user's source line as context."""
+    source, enabled = context.source, context.grad_enabled
+    context.source = user_source()
+    context.grad_enabled = state.grad_enabled
+    try:
+        return builder(*nodes, *attrs)
+    finally:
+        context.source, context.grad_enabled = source, enabled
+
+
+def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
+    """Record a view: like `record`, and the result shares memory with `tensor` (writes to one are seen in the other).
+
+    `builder` is composed of movement primitives only.
+    """
+    from trine.tensor.alias import AliasGroup
+
+    group = tensor._alias
+    if group is not None and tensor._alias_version != group.version:
+        group.refresh(tensor)
+    result: Tensor = record(builder, (tensor,), *attrs)
+    group = tensor._alias
+    if group is None:
+        group = AliasGroup(tensor)
+    result._alias = group
+    result._alias_version = group.version
+    result._path = (*tensor._path, (builder, attrs))
+    group.members.append(weakref.ref(result))
+    return result
+
+
+def materialize_elsewhere(tensor: Handle) -> Buffer:
+    """Return the memory of a tensor that is pending in another recording (another thread's)."""
+    from trine.tensor.flush import compute_foreign
+
+    if tensor._lost is not None:
+        raise TrineError(tensor._lost)
+    return compute_foreign(tensor)
+
+
+def flush() -> None:
+    """Run what this thread has recorded."""
+    from trine.tensor.flush import flush_trace
+
+    flush_trace(local.trace)
