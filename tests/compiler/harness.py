@@ -114,8 +114,8 @@ def run_commands(
 
     Args:
         commands: launches; Kernel params become addresses.
-        arrays: the memory of each value, changed in place. A value's strides are honoured by the caller: the array is raw memory whose first
-            element is the value's first (`value_array` makes one).
+        arrays: the memory of each value, changed in place; the array's first element is the value's first (`value_array` makes one
+            with a value's strides).
         target: default: the host's.
         scalars: run-time scalars.
     """

@@ -12,9 +12,9 @@ import re
 import threading
 from typing import Any
 
-import llvmlite
-import llvmlite.binding as binding
-from llvmlite.binding import ffi
+import llvmlite  # type: ignore[import-untyped]
+import llvmlite.binding as binding  # type: ignore[import-untyped]
+from llvmlite.binding import ffi  # type: ignore[import-untyped]
 
 from trine.compiler.target import Target
 from trine.errors import CompileError

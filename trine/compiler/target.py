@@ -18,8 +18,8 @@ _AVX512_FLAGS = _AVX2_FLAGS | frozenset("avx512f avx512bw avx512cd avx512dq avx5
 # The same in LLVM's vocabulary.
 _LLVM_NAMES = {"bmi1": "bmi", "abm": "lzcnt"}
 
-# level -> (LLVM cpu, LLVM features, vector bits). A named cpu per level, never the host's own, so that cached kernels serve every machine of a
-# level. skylake-avx512 asks for 256-bit vectors by default, which would split every 512-bit operation: hence -prefer-256-bit.
+# level -> (LLVM cpu, LLVM features, vector bits). A named cpu per level, never the host's own, so that cached kernels serve every machine
+# of a level. skylake-avx512 asks for 256-bit vectors by default, which would split every 512-bit operation: hence -prefer-256-bit.
 _X86_LEVELS = {
     "avx512": ("skylake-avx512", "-prefer-256-bit", 512),
     "avx2": ("haswell", "", 256),

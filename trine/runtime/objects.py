@@ -1,7 +1,7 @@
 """Loading relocatable ELF64 objects into executable memory, without LLVM and without a linker.
 
-Every offset, size and index that the file names is checked before it is used, so damaged bytes give an `ObjectError`. Memory is written while it
-is not executable and executed when it is not writable. Relocations: System V ABI, AMD64 supplement and AArch64 ELF ABI.
+Every offset, size and index that the file names is checked before it is used, so damaged bytes give an `ObjectError`. Memory is
+written while it is not executable and executed when it is not writable. Relocations: System V ABI, AMD64 supplement and AArch64 ELF ABI.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _exports(file: ObjectFile, places: dict[int, int]) -> dict[str, int]:
     return symbols
 
 
-# --- relocations: each writes the field at image[at] for value = S + A and place = P, checks its range, and returns its width in bytes ----------
+# --- relocations: each writes the field at image[at] for value = S + A and place = P, checks its range, returns its width in bytes ---
 
 
 def _put_signed32(image: bytearray, at: int, value: int) -> int:
@@ -344,7 +344,7 @@ def _stub_aarch64(at: int, entry: int) -> bytes:
 _STUBS = {"x86_64": _stub_x86_64, "aarch64": _stub_aarch64}
 
 
-# --- executable memory ---------------------------------------------------------------------------------------------------------------------
+# --- executable memory ---
 
 
 class LoadedObject:
