@@ -17,6 +17,7 @@ import ctypes
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,7 +101,7 @@ class Plan:
         "_parallel",
         "_arena_bytes",
         "_scratch_bytes",
-        "_new_outputs",
+        "_has_donations",
         "_table",
         "_scalars",
         "_frames",
@@ -123,6 +124,7 @@ class Plan:
         self.status_sources = tuple(status_sources)
         self.keep = keep
         self.cost = sum(c.cost for c in commands if isinstance(c, Launch))
+        self._has_donations = any(o.donated >= 0 for o in self.outputs)
         self._segments = _split(commands)
         self._parallel = any(isinstance(s, executor.Segment) and s.is_parallel for s in self._segments)
         self._arena_bytes = _round_up(arena_bytes)
@@ -138,14 +140,20 @@ class Plan:
             IndexOutOfRangeError: a kernel met an index out of range; the message names the line that recorded the operation.
             AllocationError: no memory is left.
         """
-        num_threads = pool.num_threads if self._parallel else 1
+        num_threads = 1
+        if self._parallel:
+            num_threads = pool.num_threads
+            if not pool.is_running:
+                pool.start()
         try:
             frame = self._frames.pop()
             if frame.num_threads != num_threads:
                 frame = _Frame(self, num_threads)
         except IndexError:
             frame = _Frame(self, num_threads)
-        results = [allocate(nbytes) if donated < 0 else _donate(inputs[donated]) for nbytes, donated in self.outputs]
+        if self._has_donations:
+            inputs = self._writable_inputs(inputs)
+        results = [allocate(nbytes) if donated < 0 else inputs[donated] for nbytes, donated in self.outputs]
         working_bytes = frame.working_bytes
         working = allocate(working_bytes) if working_bytes else None
         arena = working.address if working else 0
@@ -171,6 +179,14 @@ class Plan:
         self._frames.append(frame)
         return results
 
+    def _writable_inputs(self, inputs: Sequence[Buffer]) -> list[Buffer]:
+        """Return the inputs with donated read-only ones replaced by copies."""
+        inputs = list(inputs)
+        for _, donated in self.outputs:
+            if donated >= 0 and inputs[donated].readonly:
+                inputs[donated] = inputs[donated].copy()
+        return inputs
+
     def _argument_error(self, inputs: Sequence[Buffer], scalars: Sequence[float | int]) -> Exception:
         expected = f"{self.num_inputs} inputs and scalars of kinds {self.scalar_kinds!r} (d: float, q: 64-bit integer)"
         return ArgumentError(message("plan: wrong arguments", received=f"{len(inputs)} inputs and scalars {tuple(scalars)}", expected=expected))
@@ -179,7 +195,7 @@ class Plan:
 class _Frame:
     """The memory of one run in progress: table, status block, scalars, and the steps bound to them."""
 
-    __slots__ = ("memory", "address", "num_threads", "working_bytes", "status", "scalars", "scalars_offset", "steps", "_runs")
+    __slots__ = ("memory", "address", "num_threads", "working_bytes", "status", "scalars", "scalars_offset", "steps", "_keep")
 
     def __init__(self, plan: Plan, num_threads: int) -> None:
         status_offset = plan._table.size
@@ -190,12 +206,15 @@ class _Frame:
         self.working_bytes = plan._arena_bytes + plan._scratch_bytes * num_threads
         self.status = self.address + status_offset
         self.scalars = self.address + self.scalars_offset
-        self.steps = [self._bind(segment) for segment in plan._segments]
-
-    def _bind(self, segment: executor.Segment | HostCall) -> Callable[[], Any]:
-        if isinstance(segment, HostCall):
-            return lambda: _call_host(segment, self.memory)
-        return segment.bind(self.address, self.status, self.num_threads)
+        self.steps: list[Callable[[], Any]] = []
+        self._keep = []
+        for segment in plan._segments:
+            if isinstance(segment, HostCall):
+                self.steps.append(partial(_call_host, segment, self.memory))
+            else:
+                step, keep = segment.bind(self.address, self.status, num_threads)
+                self.steps.append(step)
+                self._keep.append(keep)
 
     def status_words(self) -> tuple[int, ...]:
         """Return the status block."""
@@ -217,10 +236,6 @@ def _split(commands: Sequence[Launch | HostCall]) -> list[executor.Segment | Hos
     if launches:
         segments.append(executor.Segment(launches))
     return segments
-
-
-def _donate(buffer: Buffer) -> Buffer:
-    return buffer.copy() if buffer.readonly else buffer
 
 
 def _call_host(call: HostCall, table: bytearray) -> None:
