@@ -1,0 +1,74 @@
+"""Reading the arguments of tensor functions: axes, shapes and `out`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trine.errors import ArgumentError, ShapeError, message
+from trine.tensor import Tensor
+
+Dim = int | Sequence[int] | None
+
+
+def hashable_dim(dim: Dim) -> int | tuple[int, ...] | None:
+    """Return `dim` as an int, a tuple or None, so that it can be an attribute of a record."""
+    return dim if dim is None or isinstance(dim, int) else tuple(dim)
+
+
+def varargs(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the sizes of a call such as ``f(2, 3)``, ``f((2, 3))`` or ``f([2, 3])``.
+
+    Raises:
+        ArgumentError: something among them is not an integer.
+    """
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    try:
+        return tuple([s if type(s) is int else s.__index__() for s in sizes])
+    except (AttributeError, TypeError):
+        raise ArgumentError(
+            message("shape: a size is not an integer", received=repr(sizes), expected="integers, or one sequence of them")
+        ) from None
+
+
+def write_out(result: Tensor, out: Tensor | None) -> Tensor:
+    """Return `result`, or write it into `out` and return that.
+
+    Raises:
+        ShapeError: `out` has another shape.
+    """
+    if out is None:
+        return result
+    if out.shape != result.shape:
+        raise ShapeError(
+            message(
+                "out: the shape differs from the result's",
+                received=f"out of shape {tuple(out.shape)}",
+                expected=f"shape {tuple(result.shape)}",
+                fix="pass an out tensor of the result's shape, or none",
+            )
+        )
+    out.copy_(result)
+    return out
+
+
+def check_choice(op: str, argument: str, value: object, choices: Sequence[object]) -> None:
+    """Raise ArgumentError unless `value` is one of `choices`."""
+    if value not in choices:
+        expected = ", ".join(repr(c) for c in choices)
+        raise ArgumentError(message(f"{op}: no such {argument}", received=repr(value), expected=expected))
+
+
+def spatial(op: str, argument: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """Return a window argument (kernel size, stride …) as one int per spatial axis.
+
+    Raises:
+        ArgumentError: it has another length or is not made of integers.
+    """
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) == 1:
+        values = values * rank
+    if len(values) != rank or not all(isinstance(v, int) for v in values):
+        raise ArgumentError(message(f"{op}: {argument} does not fit", received=repr(value), expected=f"an int or {rank} ints"))
+    return values

@@ -1,0 +1,80 @@
+"""How operands of different dtypes meet: PyTorch's promotion rules over nodes."""
+
+from __future__ import annotations
+
+from trine import dtypes
+from trine.core import build as b
+from trine.core.graph import Node
+from trine.dtypes import DIMENSIONED, WEAK, ZERO_DIM, DType
+
+
+class Defaults:
+    """The dtype that Python floats and new floating point tensors get when nothing else decides."""
+
+    dtype: DType = dtypes.float32
+
+
+defaults = Defaults()
+
+
+def category(node: Node) -> int:
+    """Return how much the node counts in promotion: a run-time number is weak, a 0-d tensor counts less than one with axes."""
+    if node.op == "scalar":
+        return WEAK
+    return DIMENSIONED if node.shape else ZERO_DIM
+
+
+def result_dtype(*nodes: Node) -> DType:
+    """Return the common dtype of nodes, as `torch.result_type`."""
+    first = nodes[0].dtype
+    if all(node.dtype is first and node.op != "scalar" for node in nodes):
+        return first
+    return dtypes.result_type(*[(node.dtype, category(node)) for node in nodes], default=defaults.dtype)
+
+
+def as_dtype(node: Node, dtype: DType) -> Node:
+    """Return the node cast to `dtype`, or itself."""
+    return node if node.dtype is dtype else b.cast(node, dtype)
+
+
+def promote(*nodes: Node) -> tuple[Node, ...]:
+    """Cast all nodes to their common dtype."""
+    dtype = result_dtype(*nodes)
+    return tuple([as_dtype(node, dtype) for node in nodes])
+
+
+def promote_pair(x: Node, y: Node) -> tuple[Node, Node]:
+    """Cast two nodes to their common dtype."""
+    if x.dtype is y.dtype and x.op != "scalar" and y.op != "scalar":
+        return x, y
+    dtype = result_dtype(x, y)
+    return as_dtype(x, dtype), as_dtype(y, dtype)
+
+
+def as_float(node: Node) -> Node:
+    """Return the node; integers and bool become the default dtype."""
+    if node.dtype.is_differentiable and node.op != "scalar":
+        return node
+    return as_dtype(node, dtypes.result_type((node.dtype, category(node)), (dtypes.float64, WEAK), default=defaults.dtype))
+
+
+def promote_float(*nodes: Node) -> tuple[Node, ...]:
+    """Cast all nodes to their common dtype, integers to the default dtype."""
+    dtype = result_dtype(*nodes)
+    if not dtype.is_differentiable:
+        dtype = defaults.dtype
+    return tuple([as_dtype(node, dtype) for node in nodes])
+
+
+def number(value: float | int | bool | complex, like: Node) -> Node:
+    """Return the 0-d constant `value` with the dtype of `like`."""
+    return b.const(value, like.dtype)
+
+
+def size(extent: int, dtype: DType) -> Node:
+    """Return a number that follows from shapes (how many elements a mean has) as a 0-d node.
+
+    The end of an iota instead of a constant: its value is a parameter of the kernel, so that one kernel serves every size.
+    """
+    end = b.slice(b.iota((extent + 1,), 0), (extent,), (extent + 1,), (1,))
+    return as_dtype(b.reshape(end, ()), dtype)
