@@ -50,6 +50,10 @@ class AliasGroup:
         take_value(tensor, value)
         tensor._alias_version = self.version
 
+    def is_sole(self, tensor: Handle) -> bool:
+        """True if no other member is alive."""
+        return not any((m := reference()) is not None and m is not tensor for reference in self.members)
+
     def write(self, tensor: Tensor, value: Tensor) -> None:
         """Set a member's value, and with it the base's; the other members become stale."""
         steps = tensor._path
@@ -161,33 +165,54 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
         received = f"a value of shape {new.shape} and dtype {new.dtype.name}"
         expected = f"shape {meta.shape} and dtype {meta.dtype.name}"
         raise ShapeError(message("in-place write: the result does not fit the tensor", received=received, expected=expected))
-    trace = local.trace
     if local.grad_enabled and meta.requires_grad:
         _check_leaf(tensor)
+    _leave_group(tensor)
     group = tensor._alias
-    if tensor._trace is trace or (group is None and tensor._buffer is not None):
-        old = tensor._slot if tensor._trace is trace else trace.slot_of(tensor)
-        _mark_overwritten(old)
-    external = tensor._buffer is not None and tensor._buffer.external
+    trace = local.trace
+    if tensor._trace is trace or tensor._buffer is not None:
+        _mark_overwritten(tensor._slot if tensor._trace is trace else trace.slot_of(tensor))
+    external = _is_external(tensor)
+    if meta.requires_grad and not new.requires_grad:
+        value = record(gradient_leaf, (value,))
     if group is not None:
+        trace.slot_of(group.base)
+        external = external or _is_external(group.base)
         group.write(tensor, value)
-    if external_base := (group is not None and group.base._buffer is not None and group.base._buffer.external):
-        external = external or external_base
-    requires_grad = meta.requires_grad and not new.requires_grad
     take_value(tensor, value)
-    if requires_grad:
-        tensor._meta = meta
+    if value._meta.requires_grad and not new.requires_grad:
+        trace.leaf_tensors[tensor._slot] = tensor
     tensor._version += 1
-    if external:
+    if external or local.eager:
         recorder.flush()
     return tensor
 
 
+def _is_external(tensor: Handle) -> bool:
+    return tensor._buffer is not None and tensor._buffer.external
+
+
+def _leave_group(tensor: Handle) -> None:
+    """Forget a group of which this tensor is the base and the only member left."""
+    group = tensor._alias
+    if group is not None and not tensor._path and tensor._alias_version == group.version and group.is_sole(tensor):
+        tensor._alias = None
+
+
+def gradient_leaf(node: Node) -> Node:
+    """Return the same value as a node where gradients end."""
+    return Node("stop_gradient", (node,), (), node.shape, node.dtype, True, node.source)
+
+
 def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:
-    """Write many values in place at once (an optimizer's step): no views are involved in the common case."""
+    """Write many values in place at once (an optimizer's step).
+
+    Tensors that require grad get values that are `gradient_leaf` nodes.
+    """
     trace = local.trace
     slots = []
     for tensor in tensors:
+        _leave_group(tensor)
         if tensor._alias is None and (tensor._trace is trace or tensor._buffer is not None):
             slots.append(tensor._slot if tensor._trace is trace else trace.slot_of(tensor))
     _mark_overwritten(*slots)
@@ -196,10 +221,10 @@ def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:
         if tensor._alias is not None:
             assign(tensor, value)
             continue
-        buffer, meta = tensor._buffer, tensor._meta
-        external = external or (buffer is not None and buffer.external)
+        external = external or _is_external(tensor)
         take_value(tensor, value)
-        tensor._meta = meta
+        if tensor._meta.requires_grad:
+            trace.leaf_tensors[tensor._slot] = tensor
         tensor._version += 1
     if external:
         recorder.flush()

@@ -201,15 +201,12 @@ def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Frag
         if node.op == "scalar":
             scalars[node] = trace.scalars[node.attrs[0]]
         else:
-            leaf = trace.leaf_tensors[slot_of[node]]
-            # a tensor that was written since has another value than the leaf had: keep that value itself
-            tensors[node] = leaf if leaf._buffer is trace.leaves[node.attrs[0]] or id(leaf) in trace.donors else _old_value(trace, node)
-    leaf_tensors = [_receiver(trace, slot_of[n]) for n in spec.leaves]
-    return Fragment(spec, tensors, scalars, leaf_tensors)
-
-
-def _old_value(trace: Trace, node: Node) -> Handle:
-    return concrete(trace.leaves[node.attrs[0]], Meta.of(node.shape, node.dtype, node.requires_grad))
+            tensors[node] = trace.leaf_tensors[slot_of[node]]
+    fragment = Fragment(spec, tensors, scalars, [_receiver(trace, slot_of[n]) for n in spec.leaves])
+    for node, tensor in tensors.items():
+        if id(tensor) in trace.donors:
+            fragment.versions[node] = -1  # written after it was read here: its old value is gone
+    return fragment
 
 
 def _receiver(trace: Trace, slot: int) -> object:

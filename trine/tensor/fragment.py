@@ -14,10 +14,10 @@ from trine.errors import GradientError, InPlaceError, message
 if TYPE_CHECKING:
     from trine.tensor.handle import Handle
 
-RECOMPUTED = frozenset({"reshape", "permute", "expand", "slice", "pad", "flip", "cast", "neg", "stop_gradient", "iota", "const", "eq", "ne", "lt", "le", "gt", "ge"})
+RECOMPUTED = frozenset("reshape permute expand slice pad flip cast neg stop_gradient scalar iota const eq ne lt le gt ge".split())
 """Operations that a backward pass repeats rather than keeps: they cost little beside reading their operand."""
 
-KEEPS_NOTHING = frozenset({"add", "sub", "neg", "sum", "reshape", "permute", "expand", "slice", "pad", "flip", "cast", "concat", "update"})
+KEEPS_NOTHING = frozenset("add sub neg sum reshape permute expand slice pad flip cast concat update".split())
 """Operations whose gradient needs no forward value, so that running it twice is no error."""
 
 _sequence = itertools.count()
@@ -59,9 +59,10 @@ class FragmentSpec:
         leaves: where their gradients end.
         residuals: computed nodes whose values the gradients need (they become outputs of the plan).
         sources: `input` and `scalar` nodes that the gradients or a recomputation of the outputs need.
+        needed: the inputs among them that first-order gradients read, or that feed what they read.
     """
 
-    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops")
+    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "needed")
 
     def __init__(self, outputs: Sequence[Node], stops: frozenset[Node]) -> None:
         self.outputs = tuple(outputs)
@@ -74,7 +75,8 @@ class FragmentSpec:
         finally:
             context.grad_enabled = enabled
         forward = topological_order(outputs)
-        self.residuals = tuple(_residuals(gradients, set(forward), set(self.leaves)))
+        residuals, needed = _residuals(gradients, set(forward), set(self.leaves))
+        self.residuals, self.needed = tuple(residuals), frozenset(needed)
         self.sources = tuple(n for n in forward if n.op in ("input", "scalar"))
 
 
@@ -87,14 +89,17 @@ def _no_gradient(count: int) -> object:
     return lambda gradient: (None,) * count
 
 
-def _residuals(gradients: Sequence[Node], forward: set[Node], leaves: set[Node]) -> list[Node]:
+def _residuals(gradients: Sequence[Node], forward: set[Node], leaves: set[Node]) -> tuple[list[Node], list[Node]]:
+    """Return the computed forward nodes that the gradients read, and the inputs that they read."""
     found: list[Node] = []
+    inputs: list[Node] = []
     seen = set(gradients)
     stack = list(seen)
     while stack:
         node = stack.pop()
         if node in forward:
-            if node.op in ("input", "scalar", "const", "iota"):
+            if node.op == "input":
+                inputs.append(node)
                 continue
             if node.op not in RECOMPUTED or (node.op == "stop_gradient" and node in leaves):
                 found.append(node)
@@ -103,7 +108,7 @@ def _residuals(gradients: Sequence[Node], forward: set[Node], leaves: set[Node])
             if operand not in seen:
                 seen.add(operand)
                 stack.append(operand)
-    return found
+    return found, inputs
 
 
 class Fragment:

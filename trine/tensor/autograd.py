@@ -1,0 +1,122 @@
+"""`backward` and `grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trine.errors import ArgumentError, GradientError, message
+from trine.tensor import recorder
+from trine.tensor.backward import accumulate, run_backward
+from trine.tensor.recorder import local
+
+if TYPE_CHECKING:
+    from trine.tensor.tensor import Tensor
+
+
+def _sequence(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Accumulate the gradients of `tensors` into the `grad` of the leaves that they were computed from.
+
+    Args:
+        tensors: one tensor or several.
+        grad_tensors: their own gradients; may be left out for tensors of one element.
+        retain_graph: keep what a second backward needs (default: the value of create_graph).
+        create_graph: record the gradients themselves, for higher derivatives.
+        inputs: accumulate only into these tensors.
+
+    >>> import trine
+    >>> x = trine.tensor(3.0, requires_grad=True)
+    >>> trine.autograd.backward(x * x)
+    >>> x.grad.item()
+    6.0
+    """
+    roots = _sequence(tensors)
+    seeds = _seeds(grad_tensors, len(roots))
+    retain = create_graph if retain_graph is None else retain_graph
+    wanted = None if inputs is None else _sequence(inputs)
+    if wanted is not None and not wanted:
+        raise ArgumentError(message("backward: inputs is empty", expected="at least one tensor"))
+    found = run_backward(roots, seeds, wanted, retain, create_graph)
+    if wanted is not None:
+        for tensor in wanted:
+            value = found.get(id(tensor))
+            if value is not None:
+                with_mode = recorder.set_grad_enabled(create_graph)
+                try:
+                    accumulate(tensor, value)
+                finally:
+                    recorder.set_grad_enabled(with_mode)
+    if local.eager:
+        recorder.flush()
+
+
+def _seeds(grad_tensors: Any, count: int) -> list[Any]:
+    seeds = [None] * count if grad_tensors is None else _sequence(grad_tensors)
+    if len(seeds) != count:
+        raise ArgumentError(message("backward: number of gradients", received=len(seeds), expected=f"{count}, one per tensor"))
+    return seeds
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of `outputs` with respect to `inputs`, without touching any `grad`.
+
+    Args:
+        outputs, grad_outputs: as in `backward`.
+        inputs: tensors that require grad, leaves or computed ones.
+        retain_graph, create_graph: as in `backward`.
+        allow_unused: return None for an input that the outputs do not depend on, instead of raising.
+        is_grads_batched: not supported; use `vmap`.
+        materialize_grads: return zeros instead of None.
+
+    Raises:
+        GradientError: if an input does not require grad, or is unused.
+
+    >>> import trine
+    >>> x = trine.tensor(2.0, requires_grad=True)
+    >>> (dy,) = trine.autograd.grad(x ** 3, x, create_graph=True)
+    >>> (ddy,) = trine.autograd.grad(dy, x)
+    >>> dy.item(), ddy.item()
+    (12.0, 12.0)
+    """
+    if is_grads_batched:
+        raise ArgumentError(message("grad: is_grads_batched", received=True, expected=False, fix="call grad once per gradient"))
+    roots, wanted = _sequence(outputs), _sequence(inputs)
+    for i, tensor in enumerate(wanted):
+        if not tensor.requires_grad:
+            raise GradientError(message(f"grad: input {i} does not require grad", received="requires_grad=False", fix="call requires_grad_()"))
+    retain = create_graph if retain_graph is None else retain_graph
+    found = run_backward(roots, _seeds(grad_outputs, len(roots)), wanted, retain, create_graph)
+    results: list[Tensor | None] = []
+    for i, tensor in enumerate(wanted):
+        value = found.get(id(tensor))
+        if value is None and materialize_grads:
+            value = tensor.detach() * 0
+        elif value is None and not allow_unused:
+            raise GradientError(
+                message(
+                    f"grad: input {i} was not used in the graph",
+                    received=f"a tensor of shape {tuple(tensor.shape)}",
+                    fix="pass allow_unused=True to get None for it",
+                )
+            )
+        results.append(value)
+    return tuple(results)

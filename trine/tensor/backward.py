@@ -1,0 +1,390 @@
+"""Backward passes: gradients of a recording, of pieces that were flushed before, and through custom functions and hooks.
+
+Gradients of a recording are one transition of the automaton. Where Python must take part (a hook, a custom function, the end of a flushed
+fragment) the pass stops, hands the gradient over, and goes on from there, latest results first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trine.autograd.gradient import gradient
+from trine.core import build
+from trine.core.graph import Node, context
+from trine.errors import DTypeError, GradientError, ShapeError, message
+from trine.tensor.alias import assign, is_leaf
+from trine.tensor.fragment import (
+    KEEPS_NOTHING,
+    Fragment,
+    consumed,
+    gradient_leaves,
+    modified_in_place,
+    second_backward,
+    stop_overrides,
+    substitute,
+)
+from trine.tensor.handle import Handle
+from trine.tensor.recorder import Trace, local, record, set_grad_enabled
+from trine.tensor.state import State
+
+if TYPE_CHECKING:
+    from trine.tensor.tensor import Tensor
+
+
+class Pass:
+    """One backward pass.
+
+    Attributes:
+        wanted: id of each tensor whose gradient is asked for -> its gradient so far; None accumulates into the leaves' `grad`.
+    """
+
+    def __init__(self, wanted: Sequence[Tensor] | None, retain_graph: bool, create_graph: bool) -> None:
+        self.retain_graph = retain_graph
+        self.create_graph = create_graph
+        self.wanted = None if wanted is None else {id(t): t for t in wanted}
+        self.found: dict[int, Tensor] = {}
+        self.seeds: dict[int, Tensor] = {}
+        self.waiting: dict[int, Tensor] = {}
+        self.fragments: dict[Fragment, dict[int, Tensor]] = {}
+        self.processed: set[int] = set()
+        self.trace = local.trace
+
+    def add_root(self, tensor: Tensor, seed: Tensor) -> None:
+        """Start from a tensor with its output gradient."""
+        self.route(tensor, seed, is_root=True)
+
+    def route(self, tensor: Tensor, seed: Tensor, *, is_root: bool = False) -> None:
+        """Send a gradient to a tensor: into the current recording, a fragment, or the leaf itself."""
+        trace = local.trace
+        if not tensor._meta.requires_grad:
+            return
+        if tensor._alias is not None:
+            trace.slot_of(tensor)
+        if tensor._buffer is None and tensor._trace is trace and not is_leaf(tensor):
+            slot = tensor._slot
+            target = self.waiting if slot in trace.hooked else self.seeds
+            target[slot] = seed if slot not in target else add(target[slot], seed)
+            if is_root and self.wanted is not None and id(tensor) in self.wanted:
+                self._add_found(tensor, seed)
+        else:
+            self.deliver(tensor, seed)
+
+    def run(self) -> None:
+        """Propagate until no gradient is on its way."""
+        while True:
+            if local.trace is not self.trace:
+                raise GradientError("backward: the recording was flushed inside a gradient hook or a custom backward; do not observe values there")
+            if self.seeds:
+                self._step_recording()
+            elif self.waiting:
+                slot = max(self.waiting)
+                self._step_cut(slot, self.waiting.pop(slot))
+            elif self.fragments:
+                fragment = max(self.fragments, key=lambda f: f.sequence)
+                self._step_fragment(fragment, self.fragments.pop(fragment))
+            else:
+                return
+
+    def deliver(self, tensor: Tensor, value: Tensor) -> None:
+        """Give a finished gradient to a tensor outside the current recording's interior."""
+        value = run_hooks(tensor, value)
+        if self.wanted is not None and id(tensor) in self.wanted:
+            self._add_found(tensor, value)
+        if tensor._fragment is not None:
+            fragment, index = tensor._fragment
+            fragment.check(())
+            gradients = self.fragments.setdefault(fragment, {})
+            gradients[index] = value if index not in gradients else add(gradients[index], value)
+            if tensor._retains_grad and self.wanted is None:
+                accumulate(tensor, value)
+        elif self.wanted is None:
+            accumulate(tensor, value)
+
+    def _add_found(self, tensor: Tensor, value: Tensor) -> None:
+        before = self.found.get(id(tensor))
+        self.found[id(tensor)] = value if before is None else add(before, value)
+
+    def _step_recording(self) -> None:
+        """Gradients of the seeds with respect to every leaf of the current recording: one transition."""
+        trace = local.trace
+        seeds, self.seeds = self.seeds, {}
+        slots = tuple(sorted(seeds))
+        seed_slots = tuple(trace.slot_of(seeds[s]) for s in slots)
+        stops = tuple(sorted(s for s in trace.hooked if s not in slots))
+        asked = ()
+        if self.wanted is not None:
+            asked = tuple(sorted(t._slot for t in self.wanted.values() if t._trace is trace and t._buffer is None and not is_leaf(t)))
+        key = ("backward", slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
+        state = trace.state.next.get(key)
+        if state is None:
+            state = _backward_state(trace, key, slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
+        trace.state = state
+        wanted_slots = {t._slot: t for t in self.wanted.values() if t._trace is trace} if self.wanted is not None else {}
+        for (slot, position), meta in zip(state.info, state.metas, strict=True):
+            value = trace.result(state.slot + position, meta)
+            if slot in stops or slot in trace.cuts:
+                self.waiting[slot] = value if slot not in self.waiting else add(self.waiting[slot], value)
+            elif slot in asked:
+                if slot not in slots:
+                    self._add_found(wanted_slots[slot], value)
+            else:
+                self.deliver(trace.leaf_tensors[slot], value)  # type: ignore[arg-type]
+
+    def _step_cut(self, slot: int, value: Tensor) -> None:
+        """A gradient arrived at a hooked tensor or at the result of a custom function."""
+        trace = local.trace
+        cut = trace.cuts.get(slot)
+        tensor = trace.hooked.get(slot)
+        if tensor is not None:
+            value = run_hooks(tensor, value)
+            if tensor._retains_grad and self.wanted is None:
+                accumulate(tensor, value)
+            if self.wanted is not None and id(tensor) in self.wanted:
+                self._add_found(tensor, value)  # type: ignore[arg-type]
+        if cut is not None:
+            for target, part in cut.backward(slot, value, self):
+                self.route(target, part)
+        else:
+            self.seeds[slot] = value if slot not in self.seeds else add(self.seeds[slot], value)
+
+    def _step_fragment(self, fragment: Fragment, gradients: dict[int, Tensor]) -> None:
+        """Gradients of a flushed piece: recorded here over its kept values."""
+        spec = fragment.spec
+        trace = local.trace
+        indices = tuple(sorted(gradients))
+        names = spec.sources if self.create_graph else (*spec.sources, *spec.residuals)
+        fragment.check(names if self.create_graph else _used(spec, names))
+        slots, scalars = [], []
+        for node in names:
+            if node.op == "scalar":
+                scalars.append(fragment.scalars[node])
+                slots.append(-1 if isinstance(fragment.scalars[node], float) else -2)
+            else:
+                slots.append(trace.slot_of(fragment.tensors[node]))
+        seed_slots = tuple(trace.slot_of(gradients[i]) for i in indices)
+        key = ("fragment", spec, indices, seed_slots, tuple(slots), self.create_graph)
+        state = trace.state.next.get(key)
+        if state is None:
+            state = _fragment_state(trace, key, fragment, indices, seed_slots, names, slots, self.create_graph)
+        trace.state = state
+        trace.scalars += scalars
+        receivers = fragment.leaf_tensors
+        results = [
+            (receivers[leaf], spec.leaves[leaf], trace.result(state.slot + position, meta))
+            for (leaf, position), meta in zip(state.info, state.metas, strict=True)
+        ]
+        if not self.retain_graph:
+            fragment.release()
+        for receiver, node, value in results:
+            if isinstance(receiver, Handle):
+                if node in spec.stops:
+                    value = run_hooks(receiver, value)
+                    self._continue_fragment(fragment, node, value)
+                else:
+                    self.route(receiver, value)  # type: ignore[arg-type]
+            else:
+                for target, part in receiver.backward(None, value, self):  # type: ignore[attr-defined]
+                    self.route(target, part)
+
+    def _continue_fragment(self, fragment: Fragment, node: Node, value: Tensor) -> None:
+        """A hooked tensor inside a flushed piece: go on below it if it is one of the piece's results."""
+        for index, output in enumerate(fragment.spec.outputs):
+            if output is node:
+                gradients = self.fragments.setdefault(fragment, {})
+                gradients[index] = value if index not in gradients else add(gradients[index], value)
+                fragment.freed = False
+                return
+
+
+def _used(spec: Any, names: Sequence[Node]) -> Sequence[Node]:
+    """Nodes whose versions matter to a first-order gradient (sources of a piece may be read by the recomputation alone)."""
+    return [n for n in names if n.op != "input" or n in spec.needed]
+
+
+def _backward_state(
+    trace: Trace,
+    key: Hashable,
+    slots: tuple[int, ...],
+    seed_slots: tuple[int, ...],
+    stop_slots: tuple[int, ...],
+    asked: tuple[int, ...],
+    retain_graph: bool,
+    create_graph: bool,
+) -> State:
+    """Differentiate the recording: the State after the backward step, with info = (slot of a leaf, result number) pairs."""
+    nodes = trace.nodes()
+    before = trace.state
+    outputs = [nodes[s] for s in slots]
+    stops = frozenset(nodes[s] for s in stop_slots)
+    leaves, reached = gradient_leaves(outputs, stops)
+    if before.freed and consumed(reached, before.freed):
+        raise second_backward()
+    slot_of: dict[Node, int] = {}
+    for slot, node in enumerate(nodes):
+        slot_of.setdefault(node, slot)
+    targets = [*leaves, *(nodes[s] for s in asked)]
+    target_slots = [*(slot_of[n] for n in leaves), *asked]
+    found = _with_mode(
+        create_graph,
+        lambda: gradient(outputs, [nodes[s] for s in seed_slots], targets, overrides=stop_overrides(stops, outputs)),
+    )
+    if before.overwritten:
+        _check_overwritten([g for g in found if g is not None], before.overwritten, set(reached) | set(leaves))
+    results = [(slot, g) for slot, g in zip(target_slots, found, strict=True) if g is not None]
+    state = trace.advance(key, tuple(g for _, g in results))
+    state.info = tuple((slot, i) for i, (slot, _) in enumerate(results))
+    if not (retain_graph or create_graph):
+        state.freed = state.freed | frozenset(n for n in reached if n.op not in KEEPS_NOTHING)
+    return state
+
+
+def _check_overwritten(gradients: Sequence[Node], overwritten: frozenset[Node], forward: set[Node]) -> None:
+    """Raise if a gradient reads a value whose tensor was written in place since."""
+    seen = set(gradients)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node in overwritten:
+            raise modified_in_place(node)
+        if node in forward:
+            continue
+        for operand in node.inputs:
+            if operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+
+
+def _fragment_state(
+    trace: Trace,
+    key: Hashable,
+    fragment: Fragment,
+    indices: tuple[int, ...],
+    seed_slots: tuple[int, ...],
+    names: Sequence[Node],
+    slots: Sequence[int],
+    create_graph: bool,
+) -> State:
+    spec = fragment.spec
+    nodes = trace.nodes()
+    position = len(trace.scalars)
+    mapping: dict[Node, Node] = {}
+    for node, slot in zip(names, slots, strict=True):
+        if slot >= 0:
+            mapping[node] = nodes[slot]
+        else:
+            mapping[node] = build.scalar(position, node.dtype)
+            position += 1
+    seeds = [nodes[s] for s in seed_slots]
+
+    def differentiate() -> list[Node | None]:
+        outputs = [spec.outputs[i] for i in indices]
+        # a hooked result that is a leaf of this piece is entered from above here, so it does not stop its own gradient
+        stops = frozenset(n for n in spec.stops if n not in outputs)
+        found = gradient(outputs, seeds, spec.leaves, overrides=stop_overrides(stops, outputs))
+        mapping.update({s: s for s in seeds})
+        found = [None if n in outputs else g for n, g in zip(spec.leaves, found, strict=True)]
+        return substitute(found, mapping)
+
+    found = _with_mode(create_graph, differentiate)
+    results = [(i, g) for i, g in enumerate(found) if g is not None]
+    state = trace.advance(key, tuple(g for _, g in results))
+    state.info = tuple((leaf, i) for i, (leaf, _) in enumerate(results))
+    return state
+
+
+def _with_mode(enabled: bool, function: Callable[[], Any]) -> Any:
+    before, context.grad_enabled = context.grad_enabled, enabled
+    try:
+        return function()
+    finally:
+        context.grad_enabled = before
+
+
+def _ones_like(node: Node) -> Node:
+    return build.full(1, node.shape, node.dtype)
+
+
+def _add(a: Node, b: Node) -> Node:
+    return build.add(a, b)
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum of two gradients."""
+    return record(_add, (a, b))  # type: ignore[no-any-return]
+
+
+def accumulate(tensor: Any, value: Tensor) -> None:
+    """Add a gradient to `tensor.grad` (in place if there is one already)."""
+    if tensor._grad is None:
+        tensor._grad = value
+    else:
+        assign(tensor._grad, add(tensor._grad, value))
+
+
+def run_hooks(tensor: Any, value: Tensor) -> Tensor:
+    """Pass a finished gradient through the tensor's hooks."""
+    if tensor._hooks:
+        for hook in list(tensor._hooks.values()):
+            replacement = hook(value)
+            if replacement is not None:
+                value = replacement
+    return value
+
+
+def run_backward(
+    tensors: Sequence[Tensor],
+    seeds: Sequence[Tensor | None],
+    wanted: Sequence[Tensor] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> dict[int, Tensor]:
+    """Propagate gradients from `tensors`; return id of each wanted tensor -> gradient (empty when accumulating).
+
+    Raises:
+        GradientError: if a tensor does not require grad, or is not a scalar and has no seed, or its graph was freed.
+        InPlaceError: if a value that the gradients need was changed in place.
+    """
+    enabled = local.grad_enabled
+    if create_graph != enabled:
+        set_grad_enabled(create_graph)
+    try:
+        run = Pass(wanted, retain_graph, create_graph)
+        for tensor, seed in zip(tensors, seeds, strict=True):
+            run.add_root(tensor, _check_seed(tensor, seed))
+        run.trace = local.trace
+        run.run()
+        return run.found
+    finally:
+        set_grad_enabled(enabled)
+
+
+def _check_seed(tensor: Tensor, seed: Tensor | None) -> Tensor:
+    meta = tensor._meta
+    if not meta.requires_grad:
+        raise GradientError(
+            message(
+                "backward: this tensor does not require grad and has no graph",
+                received=f"a {meta.dtype.name} tensor of shape {meta.shape} with requires_grad=False",
+                fix="set requires_grad=True on the parameters, and do not compute inside no_grad()",
+            )
+        )
+    if seed is None:
+        count = 1
+        for size in meta.shape:
+            count *= size
+        if count != 1:
+            raise GradientError(
+                message(
+                    "backward: grad can be implicitly created only for scalar outputs",
+                    received=f"a tensor of shape {meta.shape}",
+                    expected="one element",
+                    fix="reduce it (loss.sum(), loss.mean()) or pass gradient=",
+                )
+            )
+        return record(_ones_like, (tensor,))  # type: ignore[no-any-return]
+    if seed._meta.shape != meta.shape:
+        raise ShapeError(message("backward: gradient has the wrong shape", received=seed._meta.shape, expected=meta.shape))
+    if seed._meta.dtype is not meta.dtype:
+        raise DTypeError(message("backward: gradient has the wrong dtype", received=seed._meta.dtype.name, expected=meta.dtype.name))
+    return seed

@@ -1,0 +1,27 @@
+"""Handles by which hooks are removed."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+_numbers = itertools.count()
+
+
+class HookHandle:
+    """Returned by functions that register a hook; `remove()` takes the hook away. Usable as a context manager."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks = hooks
+        self.id = next(_numbers)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Remove the hook (no error if it is gone)."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
