@@ -1,0 +1,182 @@
+"""Lowering of convolutions to commands: layouts and packed weights where they are needed, then one direct kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from trine import dtypes
+from trine.compiler.lower.conv_geometry import AxisGeometry, ConvAttributes, forward_axis, input_grad_axis, spatial_shape
+from trine.compiler.lower.conv_plan import ConvShape, plan_conv
+from trine.compiler.nest import LoopNest
+from trine.compiler.program import Command, Operand, Value
+from trine.compiler.target import Target
+from trine.compiler.templates.conv_pack import layout_kernel, pack_kernel
+from trine.core.graph import Node
+from trine.dtypes import DType
+from trine.errors import UnsupportedError, message
+
+__all__ = ["ConvAttributes", "lower_conv", "lower_conv_input_grad"]
+
+Temporaries = Callable[[tuple[int, ...], DType], Value]
+_DTYPES = (dtypes.float32, dtypes.float64)
+
+
+def lower_conv(
+    target: Target, x: Value, w: Value, y: Value, attrs: ConvAttributes, temporaries: Temporaries, threads: int = 1,
+    epilogue: LoopNest | None = None, nodes: tuple[Node, ...] = (),
+) -> list[Command]:  # fmt: skip
+    """Return the commands of ``y = conv(x, w)``.
+
+    Args:
+        target: what to compile for.
+        x, y: (N, C, *spatial) and (N, O, *outputs), channels-last or row-major in memory; row-major ones cost a transpose.
+        w: (O, C / groups, *kernel), row-major.
+        attrs: stride, padding, dilation, groups.
+        temporaries: makes a row-major temporary of a shape and dtype.
+        threads: number of worker threads; results do not depend on it.
+        epilogue: not fused here: must be None.
+        nodes: graph nodes that the commands compute.
+
+    Raises:
+        UnsupportedError: a dtype other than float32 and float64, an epilogue, or an empty contraction.
+    """
+    check_supported("conv", x, w, y, epilogue)
+    shape = _forward_shape(x.shape, w.shape, y.shape, attrs)
+    return _lower(target, "conv", x, w, y, shape, temporaries, nodes)
+
+
+def lower_conv_input_grad(
+    target: Target, gy: Value, w: Value, gx: Value, attrs: ConvAttributes, temporaries: Temporaries, threads: int = 1,
+    epilogue: LoopNest | None = None, nodes: tuple[Node, ...] = (),
+) -> list[Command]:  # fmt: skip
+    """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`."""
+    check_supported("conv_input_grad", gy, w, gx, epilogue)
+    shape = _input_grad_shape(gy.shape, w.shape, gx.shape, attrs)
+    return _lower(target, "conv_input_grad", gy, w, gx, shape, temporaries, nodes)
+
+
+def check_supported(name: str, x: Value, w: Value, y: Value, epilogue: LoopNest | None = None) -> None:
+    """Raise UnsupportedError unless there are native kernels for these operands."""
+    if y.dtype not in _DTYPES or x.dtype is not y.dtype or w.dtype is not y.dtype:
+        raise UnsupportedError(
+            message(f"{name}: no native kernel for this dtype", received=y.dtype.name, expected="float32 or float64",
+                    fix="the reference computes it on the host")
+        )  # fmt: skip
+    if epilogue is not None:
+        raise UnsupportedError(message(f"{name}: an epilogue is not fused", fix="lower it as a command of its own"))
+    if 0 in x.shape or 0 in w.shape:
+        raise UnsupportedError(message(f"{name}: an operand is empty", received=f"{x.shape} and {w.shape}", fix="the result is all zeros"))
+
+
+@lru_cache(maxsize=1024)
+def _forward_shape(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], attrs: ConvAttributes) -> ConvShape:
+    return _conv_shape(forward_axis, x, w, y, attrs, w[1], w[0] // attrs.groups, transposed=False)
+
+
+@lru_cache(maxsize=1024)
+def _input_grad_shape(gy: tuple[int, ...], w: tuple[int, ...], gx: tuple[int, ...], attrs: ConvAttributes) -> ConvShape:
+    return _conv_shape(input_grad_axis, gy, w, gx, attrs, w[0] // attrs.groups, w[1], transposed=True)
+
+
+def _conv_shape(
+    make_axis: Callable[[int, int, int, int, int, int], AxisGeometry], x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...],
+    attrs: ConvAttributes, inputs: int, outputs: int, *, transposed: bool,
+) -> ConvShape:  # fmt: skip
+    spatial = attrs.spatial()
+    taps, extents = spatial_shape(w), spatial_shape(y)
+    d, h, w_axis = (
+        make_axis(*values)
+        for values in zip(spatial_shape(x), extents, taps, spatial.stride, (low for low, _ in spatial.padding), spatial.dilation, strict=True)
+    )
+    depthwise = attrs.groups > 1 and inputs == 1 and outputs == 1
+    groups = 1 if depthwise else attrs.groups
+    if depthwise:
+        inputs = outputs = attrs.groups
+    return ConvShape(x[0], groups, inputs, outputs, (d, h, w_axis), extents, taps, transposed, depthwise)
+
+
+def _lower(
+    target: Target, name: str, x: Value, w: Value, y: Value, shape: ConvShape, temporaries: Temporaries, nodes: tuple[Node, ...]
+) -> list[Command]:
+    if 0 in y.shape:
+        return []
+    dtype = y.dtype
+    plan = plan_conv(target, dtype, shape)
+    commands: list[Command] = []
+    x_last = to_channels_last(target, x, temporaries, commands, nodes)
+    y_last = y if is_channels_last(y) else temporaries((y.shape[0], *y.shape[2:], y.shape[1]), dtype)
+    packed = temporaries(plan.packed_shape, dtype)
+    commands.append(
+        Command(
+            pack_kernel(dtype), [Operand(w), Operand(packed, access="w")], list(plan.pack_params), plan.packed_shape[0],
+            cost=w.nbytes + packed.nbytes, name=f"{name}.pack", nodes=nodes,
+        )
+    )  # fmt: skip
+    commands.append(
+        Command(
+            plan.kernel, [Operand(x_last), Operand(packed), Operand(y_last, access="w")], list(plan.params), plan.units,
+            cost=plan.cost, scratch=plan.scratch, name=name, nodes=nodes,
+        )
+    )  # fmt: skip
+    if y_last is not y:
+        commands.append(layout_command(target, y_last, y, y.shape, nodes, to_channels_first=True))
+    return commands
+
+
+# --- layouts --------------------------------------------------------------------------------------------------------------------------------
+
+
+def is_channels_last(value: Value) -> bool:
+    """Return True if a dense (N, C, *spatial) value has its channels innermost (axes of one position do not count)."""
+    shape = value.shape
+    return _has_strides(value, (0, *range(2, len(shape)), 1))
+
+
+def is_row_major(value: Value) -> bool:
+    """Return True if a value is dense in the order of its axes."""
+    return _has_strides(value, tuple(range(len(value.shape))))
+
+
+def _has_strides(value: Value, order: tuple[int, ...]) -> bool:
+    expected = 1
+    for axis in reversed(order):
+        size = value.shape[axis]
+        if size != 1 and value.strides[axis] != expected:
+            return False
+        expected *= size
+    return True
+
+
+def to_channels_last(target: Target, x: Value, temporaries: Temporaries, commands: list[Command], nodes: tuple[Node, ...]) -> Value:
+    """Return `x`, or a temporary (N, *spatial, C) that an appended command fills with it.
+
+    Raises:
+        UnsupportedError: `x` is neither channels-last nor row-major.
+    """
+    if is_channels_last(x):
+        return x
+    last = temporaries((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
+    commands.append(layout_command(target, x, last, x.shape, nodes, to_channels_first=False))
+    return last
+
+
+def layout_command(
+    target: Target, source: Value, to: Value, shape: tuple[int, ...], nodes: tuple[Node, ...], *, to_channels_first: bool
+) -> Command:
+    """Return the command that transposes an (N, C, *spatial) array between row-major and channels-last order."""
+    row_major = to if to_channels_first else source
+    if not is_row_major(row_major):
+        raise UnsupportedError(
+            message("conv: no native kernel for this order of axes", received=f"strides {row_major.strides} of shape {row_major.shape}",
+                    expected="row-major or channels-last", fix="convert the layout first")
+        )  # fmt: skip
+    channels, positions = shape[1], 1
+    for size in shape[2:]:
+        positions *= size
+    rows, columns = (positions, channels) if to_channels_first else (channels, positions)
+    row_blocks = -(-rows // target.lanes(source.dtype))
+    return Command(
+        layout_kernel(source.dtype), [Operand(source), Operand(to, access="w")], [row_blocks, rows, columns], shape[0] * row_blocks,
+        cost=2 * source.nbytes, name="conv.layout", nodes=nodes,
+    )  # fmt: skip

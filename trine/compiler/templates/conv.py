@@ -1,0 +1,216 @@
+"""The driver of direct convolution: blocks of output pixels, a zero-padded copy of the input that each needs, tiles by micro-kernels.
+
+All coordinates have three spatial axes (d, h, w); fewer are written with extent 1. A *job* is a convolution from the padded input into a strided
+grid of outputs: a forward convolution is one job, the input gradient of a strided one is a job for each phase of the stride. Within a
+job, k = (taps, input channels) is cut into *k blocks*, each a list of *runs* (byte offset from the pixel, number of elements), so that a panel
+of weights stays in cache while all tiles of the block use it.
+"""
+
+from __future__ import annotations
+
+from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
+from trine.compiler.program import Kernel
+from trine.compiler.target import Target
+
+# Integers of a command after its operands (input, packed weights, output); strides in bytes.
+BLOCK_FIELDS = (
+    "blocks_d", "blocks_h", "blocks_w",  # blocks along each spatial axis
+    "block_n", "block_d", "block_h", "block_w",  # outputs of a block along each axis
+    "count_n", "count_d", "count_h", "count_w",  # outputs of all blocks (the most of any job)
+)  # fmt: skip
+COPY_FIELDS = (
+    "low_d", "low_h", "low_w",  # zeros before the input (negative: elements left out)
+    "step_d", "step_h", "step_w",  # convolution stride
+    "reach_d", "reach_h", "reach_w",  # extent of all taps
+    "in_d", "in_h", "in_w",  # extents of the input
+    "in_stride_n", "in_stride_d", "in_stride_h",  # strides of the input
+    "pixel",  # bytes of a pixel
+    "copy_stride_n", "copy_stride_d", "copy_stride_h",  # strides of the padded copy
+)  # fmt: skip
+_TILE_FIELDS = (
+    "chunks", "chunk_panels", "panels", "group_panels",  # panels of weights, in chunks by unit; panels of a group
+    "x_stride_n", "x_stride_d", "x_stride_h", "x_stride_w",  # input bytes per output, to begin a block without a copy
+    "a_stride_n", "a_stride_d", "a_stride_h", "a_stride_w",  # the same within a block (copy or input)
+    "a_group", "a_panel", "y_group", "y_panel", "group_channels", "panel_bytes", "panel_channels",
+    "tile_q", "tile_p", "jobs", "first_job",
+)  # fmt: skip
+FIELDS = BLOCK_FIELDS + COPY_FIELDS + _TILE_FIELDS
+# A job: counts, output offset and strides, kernels [full or last panel][whole or rest of q][whole or rest of p], k blocks.
+JOB_FIELDS = (
+    "count_d", "count_h", "count_w", "y_offset", "y_stride_n", "y_stride_d", "y_stride_h", "y_stride_w",
+    "k000", "k001", "k010", "k011", "k100", "k101", "k110", "k111", "k_blocks", "first_k_block",
+)  # fmt: skip
+# A k block: where its runs begin in the parameters, how many there are, where its weights begin in a panel.
+K_BLOCK_FIELDS = ("first_run", "runs", "b_offset")
+OPERANDS = 3
+_AXES = "ndhw"
+
+
+def conv_kernel(copy: bool, q_axis: str) -> Kernel:
+    """Return the driver. `copy`: through a padded copy in scratch memory; `q_axis` ("n" or "h"): the axis of a tile's rows."""
+    return Kernel(("conv", copy, q_axis), lambda target: _emit(target, copy, q_axis))
+
+
+def load_fields(f: Function, names: tuple[str, ...], first: int) -> dict[str, str]:
+    """Load parameters number first, first + 1, … under their names."""
+    return {name: f.param(first + i) for i, name in enumerate(names)}
+
+
+def block_origin(f: Function, g: dict[str, str], block: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the first output of a block and its extent along each axis (n outermost)."""
+    index, start = block, {}
+    for axis in "whd":
+        start[axis] = f.mul(f.urem(index, g["blocks_" + axis]), g["block_" + axis])
+        index = f.udiv(index, g["blocks_" + axis])
+    start["n"] = f.mul(index, g["block_n"])
+    extent = {axis: f.min(g["block_" + axis], f.sub(g["count_" + axis], start[axis])) for axis in _AXES}
+    return start, extent
+
+
+def emit_copy_functions(module: Module) -> None:
+    """Define ``copy(to, from, bytes)`` and ``clear(to, bytes)`` for multiples of 4 bytes (no C library is linked)."""
+    size = module.vector_bits // 8
+    vector = f"<{size // 4} x i32>"
+    for name, source in (("copy", True), ("clear", False)):
+        arguments = [("ptr noalias", "to"), *([("ptr noalias", "from")] if source else []), ("i64", "bytes")]
+        f = module.function(name, arguments, internal=True)
+        whole = f.band("%bytes", -size)
+        for low, high, step, type_, zero in ((0, whole, size, vector, "zeroinitializer"), (whole, "%bytes", 4, "i32", "0")):
+            with f.loop(low, high, step) as byte:
+                value = f.load(type_, f.gep("%from", byte.index), 4) if source else zero
+                f.store(type_, value, f.gep("%to", byte.index), 4)
+        f.ret()
+
+
+def emit_padded_rows(f: Function, g: dict[str, str], x: str, to: str, start: dict[str, str], extent: dict[str, str], row: RowCopier) -> None:
+    """Copy the input of a block with its padding to `to`: images, planes and rows with the strides of the copy; `row` copies one row."""
+    reach, first = {}, {}
+    for axis in "dhw":
+        step = g["step_" + axis]
+        reach[axis] = f.add(f.mul(f.sub(extent[axis], 1), step), g["reach_" + axis])
+        first[axis] = f.sub(f.mul(start[axis], step), g["low_" + axis])
+    # Columns [left, right) of a row come from the input.
+    left = f.max(0, f.min(f.sub(0, first["w"]), reach["w"]))
+    right = f.max(left, f.min(f.sub(g["in_w"], first["w"]), reach["w"]))
+    source_column = f.add(first["w"], left)
+    with f.loop(0, extent["n"]) as n:
+        x_n = f.gep(x, f.mul(f.add(start["n"], n.index), g["in_stride_n"]))
+        to_n = f.gep(to, f.mul(n.index, g["copy_stride_n"]))
+        with f.loop(0, reach["d"]) as d:
+            in_d = f.add(first["d"], d.index)
+            x_d = f.gep(x_n, f.mul(in_d, g["in_stride_d"]))
+            to_d = f.gep(to_n, f.mul(d.index, g["copy_stride_d"]))
+            inside_d = f.icmp("ult", in_d, g["in_d"])
+            with f.loop(0, reach["h"]) as h:
+                in_h = f.add(first["h"], h.index)
+                inside = f.value(f"and i1 {inside_d}, {f.icmp('ult', in_h, g['in_h'])}")
+                low = f.select(inside, left, reach["w"])
+                high = f.select(inside, right, reach["w"])
+                row.emit(f.gep(x_d, f.mul(in_h, g["in_stride_h"])), f.gep(to_d, f.mul(h.index, g["copy_stride_h"])), low, high, reach["w"], source_column)
+
+
+class RowCopier:
+    """Copies a row of whole pixels: zeros, the input's pixels, zeros."""
+
+    def __init__(self, f: Function, g: dict[str, str]) -> None:
+        self.f, self.pixel = f, g["pixel"]
+
+    def emit(self, source: str, to: str, low: str, high: str, end: str, source_column: str) -> None:
+        """Columns [low, high) of [0, end) come from `source`, beginning at its column `source_column`."""
+        f, pixel = self.f, self.pixel
+        low_bytes, high_bytes = f.mul(low, pixel), f.mul(high, pixel)
+        f.call_pointer("void", "@clear", ("ptr", to), ("i64", low_bytes))
+        size = f.sub(high_bytes, low_bytes)
+        f.call_pointer("void", "@copy", ("ptr", f.gep(to, low_bytes)), ("ptr", f.gep(source, f.mul(source_column, pixel))), ("i64", size))
+        f.call_pointer("void", "@clear", ("ptr", f.gep(to, high_bytes)), ("i64", f.sub(f.mul(end, pixel), high_bytes)))
+
+
+def _emit(target: Target, copy: bool, q_axis: str) -> str:
+    module = Module(target.vector_bits)
+    if copy:
+        emit_copy_functions(module)
+    f = module.function("kernel", KERNEL_ARGUMENTS)
+    g = load_fields(f, FIELDS, 2 * OPERANDS)
+    x, weights, y = (f.operand(i) for i in range(OPERANDS))
+    scratch = f.scratch() if copy else ""
+    with f.loop("%begin", "%end") as unit:
+        chunk = f.urem(unit.index, g["chunks"])
+        start, extent = block_origin(f, g, f.udiv(unit.index, g["chunks"]))
+        if copy:
+            emit_padded_rows(f, g, x, scratch, start, extent, RowCopier(f, g))
+            a = scratch
+        else:
+            a = x
+            for axis in _AXES:
+                a = f.gep(a, f.mul(start[axis], g["x_stride_" + axis]))
+        first_panel = f.mul(chunk, g["chunk_panels"])
+        last_panel = f.min(g["panels"], f.add(first_panel, g["chunk_panels"]))
+        with f.loop(0, g["jobs"]) as number:
+            job = _load_entry(f, JOB_FIELDS, f.add(g["first_job"], f.mul(number.index, len(JOB_FIELDS))))
+            _emit_job(f, g, job, q_axis, a, weights, y, start, (first_panel, last_panel))
+    f.ret()
+    return module.text()
+
+
+def _load_entry(f: Function, names: tuple[str, ...], first: str) -> dict[str, str]:
+    base = f.gep("%params", first, "i64")
+    pointers = {name: f.gep(base, i, "i64") for i, name in enumerate(names)}
+    return {name: f.load("ptr" if name[0] == "k" and name[1:].isdigit() else "i64", p, 8) for name, p in pointers.items()}
+
+
+def _emit_job(
+    f: Function, g: dict[str, str], job: dict[str, str], q_axis: str, a: str, weights: str, y: str, start: dict[str, str], panels: tuple[str, str]
+) -> None:
+    extent = {axis: f.min(g["block_" + axis], f.sub(job["count_" + axis], start[axis])) for axis in "dhw"}
+    extent["n"] = f.min(g["block_n"], f.sub(g["count_n"], start["n"]))
+    y_block = f.gep(y, job["y_offset"])
+    for axis in _AXES:
+        y_block = f.gep(y_block, f.mul(start[axis], job["y_stride_" + axis]))
+    with f.loop(0, job["k_blocks"]) as number:
+        entry = f.add(job["first_k_block"], f.mul(number.index, len(K_BLOCK_FIELDS)))
+        block = _load_entry(f, K_BLOCK_FIELDS, entry)
+        runs = f.gep("%params", block["first_run"], "i64")
+        with f.loop(*panels) as panel:
+            group, within = f.udiv(panel.index, g["group_panels"]), f.urem(panel.index, g["group_panels"])
+            b = f.gep(f.gep(weights, f.mul(panel.index, g["panel_bytes"])), block["b_offset"])
+            a_panel = f.gep(f.gep(a, f.mul(group, g["a_group"])), f.mul(within, g["a_panel"]))
+            y_panel = f.gep(f.gep(y_block, f.mul(group, g["y_group"])), f.mul(within, g["y_panel"]))
+            remaining = f.sub(g["group_channels"], f.mul(within, g["panel_channels"]))
+            partial = f.icmp("slt", remaining, g["panel_channels"])
+            kernels = {key: f.select(partial, job["k1" + key], job["k0" + key], "ptr") for key in ("00", "01", "10", "11")}
+            fixed = (("ptr", runs), ("i64", block["runs"]), ("ptr", b))
+            tail = (("i64", remaining), ("i64", number.index))
+            _emit_tiles(f, g, job, q_axis, extent, a_panel, y_panel, kernels, fixed, tail)
+
+
+Arguments = tuple[tuple[str, str], ...]
+
+
+def _emit_tiles(
+    f: Function, g: dict[str, str], job: dict[str, str], q_axis: str, extent: dict[str, str], a: str, y: str, kernels: dict[str, str],
+    fixed: Arguments, tail: Arguments,
+) -> None:  # fmt: skip
+    """All tiles of a block for one panel of weights."""
+    steps: dict[str, str | int] = {"n": 1, "d": 1, "h": 1, "w": g["tile_p"], q_axis: g["tile_q"]}
+
+    def nest(axes: str, a: str, y: str, rest_q: str) -> None:
+        axis = axes[0]
+        with f.loop(0, extent[axis], steps[axis]) as loop:
+            a_here = f.gep(a, f.mul(loop.index, g["a_stride_" + axis]))
+            y_here = f.gep(y, f.mul(loop.index, job["y_stride_" + axis]))
+            left = f.sub(extent[axis], loop.index) if axis in ("w", q_axis) else ""
+            if axis == q_axis:
+                rest_q = f.icmp("slt", left, g["tile_q"])
+            if axis != "w":
+                nest(axes[1:], a_here, y_here, rest_q)
+                return
+            rest_p = f.icmp("slt", left, g["tile_p"])
+            row0 = f.select(rest_p, kernels["01"], kernels["00"], "ptr")
+            row1 = f.select(rest_p, kernels["11"], kernels["10"], "ptr")
+            values = (
+                ("ptr", a_here), ("i64", g["a_stride_" + q_axis]), ("i64", g["a_stride_w"]), *fixed,
+                ("ptr", y_here), ("i64", job["y_stride_" + q_axis]), ("i64", job["y_stride_w"]), *tail,
+            )  # fmt: skip
+            f.call_pointer("void", f.select(rest_q, row1, row0, "ptr"), *values)
+
+    nest(_AXES, a, y, "false")
