@@ -6,15 +6,7 @@ from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DIMENSIONED, WEAK, ZERO_DIM, DType
-
-
-class Defaults:
-    """The dtype that Python floats and new floating point tensors get when nothing else decides."""
-
-    dtype: DType = dtypes.float32
-
-
-defaults = Defaults()
+from trine.tensor.convert import defaults
 
 
 def category(node: Node) -> int:
