@@ -219,9 +219,9 @@ def _combine(lower: DType | None, higher: DType | None) -> DType | None:
         return higher
     if higher.is_floating_point:
         return COMPLEX_OF[higher] if lower.is_complex else higher
-    if higher is bool_ or lower.is_differentiable:
+    if higher is bool_:
         return promote(higher, lower)
-    return higher
+    return lower if lower.is_differentiable else higher
 
 
 def of_python(value: object, default: DType = float32) -> DType:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from trine.core.build_elementwise import canonical_value
 from trine.core.graph import Node
 from trine.core.reference_base import Array, Implementation, decode, encode, quiet, rounded, widen
 from trine.shapes import row_major_strides
@@ -16,7 +15,7 @@ from trine.shapes import row_major_strides
 
 def _pad(node: Node, x: Array) -> Array:
     low, high, value = node.attrs
-    fill = encode(np.array(canonical_value(value, node.dtype)), node.dtype)
+    fill = encode(np.array(value), node.dtype)
     result = np.full(node.shape, fill, node.dtype.numpy)
     result[tuple([builtins.slice(a, a + n) for a, n in zip(low, x.shape, strict=True)])] = x
     return result
