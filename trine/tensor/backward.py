@@ -47,7 +47,7 @@ class Pass:
         self.seeds: dict[int, Tensor] = {}
         self.waiting: dict[int, Tensor] = {}
         self.fragments: dict[Fragment, dict[int, Tensor]] = {}
-        self.processed: set[int] = set()
+        self.visited: set[Fragment] = set()
         self.trace = local.trace
 
     def add_root(self, tensor: Tensor, seed: Tensor) -> None:
@@ -84,7 +84,10 @@ class Pass:
                 fragment = max(self.fragments, key=lambda f: f.sequence)
                 self._step_fragment(fragment, self.fragments.pop(fragment))
             else:
-                return
+                break
+        if not self.retain_graph:
+            for fragment in self.visited:  # only now: a custom function may lead back into a piece
+                fragment.release()
 
     def deliver(self, tensor: Tensor, value: Tensor) -> None:
         """Give a finished gradient to a tensor outside the current recording's interior."""
@@ -174,8 +177,7 @@ class Pass:
             (receivers[leaf], spec.leaves[leaf], trace.result(state.slot + position, meta))
             for (leaf, position), meta in zip(state.info, state.metas, strict=True)
         ]
-        if not self.retain_graph:
-            fragment.release()
+        self.visited.add(fragment)
         for receiver, node, value in results:
             if isinstance(receiver, Handle):
                 if node in spec.stops:
@@ -193,7 +195,6 @@ class Pass:
             if output is node:
                 gradients = self.fragments.setdefault(fragment, {})
                 gradients[index] = value if index not in gradients else add(gradients[index], value)
-                fragment.freed = False
                 return
 
 
