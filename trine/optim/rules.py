@@ -1,0 +1,91 @@
+"""Update rules: pure functions from nodes (parameter, gradient, state, coefficients) to nodes (new parameter, new state)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trine.core import build
+from trine.core.graph import Node
+
+
+class SGDFlags(NamedTuple):
+    """What of SGD is switched on (static); its coefficients are run-time operands."""
+
+    weight_decay: bool
+    momentum: bool
+    nesterov: bool
+    maximize: bool
+    first: bool
+
+
+class AdamFlags(NamedTuple):
+    """What of Adam is switched on (static)."""
+
+    weight_decay: bool
+    decoupled: bool
+    amsgrad: bool
+    maximize: bool
+    first: bool
+
+
+def scaled(x: Node, coefficient: Node) -> Node:
+    """Return x times a run-time scalar."""
+    return build.mul(x, build.cast(coefficient, x.dtype))
+
+
+def sgd(
+    flags: SGDFlags, p: Node, g: Node, buffer: Node | None, lr: Node, momentum: Node, dampening: Node, weight_decay: Node
+) -> tuple[Node, Node | None]:
+    """Return (parameter, momentum buffer) after a step of stochastic gradient descent.
+
+    ``lr, momentum, dampening, weight_decay`` are 0-d nodes. Source: Sutskever et al., "On the importance of initialization and momentum in
+    deep learning", 2013, in the form that PyTorch documents.
+    """
+    if flags.maximize:
+        g = build.neg(g)
+    if flags.weight_decay:
+        g = build.add(g, scaled(p, weight_decay))
+    if flags.momentum:
+        if flags.first or buffer is None:
+            buffer = g
+        else:
+            one = build.const(1.0, g.dtype)
+            buffer = build.add(scaled(buffer, momentum), build.mul(g, build.sub(one, build.cast(dampening, g.dtype))))
+        g = build.add(g, scaled(buffer, momentum)) if flags.nesterov else buffer
+    return build.sub(p, scaled(g, lr)), buffer
+
+
+def adam(
+    flags: AdamFlags,
+    p: Node,
+    g: Node,
+    mean: Node | None,
+    square: Node | None,
+    largest: Node | None,
+    coefficients: tuple[Node, ...],
+) -> tuple[Node, Node, Node, Node | None]:
+    """Return (parameter, mean, square, largest square) after a step of Adam or AdamW.
+
+    ``coefficients`` are 0-d nodes: beta1, beta2, epsilon, step size (lr / bias correction 1), square root of bias correction 2,
+    weight decay, and lr times weight decay. Sources: Kingma and Ba, "Adam", 2015; Loshchilov and Hutter, "Decoupled Weight Decay
+    Regularization", 2019; Reddi et al., "On the Convergence of Adam and Beyond", 2018.
+    """
+    beta1, beta2, epsilon, step_size, correction, weight_decay, decay = coefficients
+    one = build.const(1.0, p.dtype)
+    if flags.maximize:
+        g = build.neg(g)
+    if flags.weight_decay and flags.decoupled:
+        p = build.mul(p, build.sub(one, build.cast(decay, p.dtype)))
+    elif flags.weight_decay:
+        g = build.add(g, scaled(p, weight_decay))
+    rest1 = build.mul(g, build.sub(one, build.cast(beta1, p.dtype)))
+    rest2 = build.mul(build.mul(g, g), build.sub(one, build.cast(beta2, p.dtype)))
+    mean = rest1 if flags.first or mean is None else build.add(scaled(mean, beta1), rest1)
+    square = rest2 if flags.first or square is None else build.add(scaled(square, beta2), rest2)
+    used = square
+    if flags.amsgrad:
+        largest = square if flags.first or largest is None else build.maximum(largest, square)
+        used = largest
+    root = build.div(build.sqrt(used), build.cast(correction, p.dtype))
+    update = build.div(scaled(mean, step_size), build.add(root, build.cast(epsilon, p.dtype)))
+    return build.sub(p, update), mean, square, largest
