@@ -32,10 +32,16 @@ class Module:
         self.vector_bits = vector_bits
         self.declarations: dict[str, str] = {}
         self.parts: list[str] = []
+        self.helpers: set[str] = set()  # names of internal functions that several emitters share
 
-    def function(self, name: str, args: Sequence[tuple[str, str]], ret: str = "void", *, internal: bool = False) -> Function:
-        """Begin a function; `args` are (type, name without %) pairs, where the type may carry attributes ("ptr noalias")."""
-        return Function(self, name, args, ret, internal=internal)
+    def function(
+        self, name: str, args: Sequence[tuple[str, str]], ret: str = "void", *, internal: bool = False, cold: bool = False
+    ) -> Function:
+        """Begin a function; `args` are (type, name without %) pairs, where the type may carry attributes ("ptr noalias").
+
+        A `cold` function tells the register allocator that the paths on which it is called are unlikely.
+        """
+        return Function(self, name, args, ret, internal=internal, cold=cold)
 
     def constant(self, name: str, type_: str, value: str) -> str:
         """Add a private constant and return its name."""
@@ -51,13 +57,13 @@ class Module:
 class Function:
     """A function under construction. Values are strings: SSA names (`%v7`), argument names or literals."""
 
-    def __init__(self, module: Module, name: str, args: Sequence[tuple[str, str]], ret: str, *, internal: bool) -> None:
+    def __init__(self, module: Module, name: str, args: Sequence[tuple[str, str]], ret: str, *, internal: bool, cold: bool = False) -> None:
         self.module = module
         self.block = "entry"
         self._count = 0
         head = ", ".join(f"{t} %{n}" for t, n in args)
         linkage = "internal " if internal else ""
-        inline = "noinline " if internal else ""
+        inline = ("noinline " if internal else "") + ("cold " if cold else "")
         self.lines = [f"define {linkage}{ret} @{name}({head}) {inline}#0 {{", "entry:"]
 
     # --- instructions -----------------------------------------------------------------------------------------------------------
