@@ -18,22 +18,28 @@ from trine.compiler.templates.dot import VECTOR_WIDTH, Tile, inner_columns, micr
 from trine.compiler.templates.dot_driver import driver_kernel
 from trine.compiler.templates.dot_finish import finish_kernel
 from trine.compiler.templates.dot_integer import integer_kernel
-from trine.compiler.templates.dot_pack import pack_layout, packer
+from trine.compiler.templates.dot_pack import pack_kernel, pack_layout, packer
 from trine.core.graph import Node
 from trine.dtypes import DType
 
-# Up to this many rows a transposed b is used as it lies, by scalar products; from then on packing it pays.
+# Up to this many rows (or columns) a transposed b is used as it lies, by scalar products; beyond it packing pays.
 _INNER_ROWS = 8
 _INNER_TILE_ROWS = 4
+# Up to this k a product is bound by the stores of its result, which whole rows serve best.
+_OUTER_K = 4
 # How much of K one pass takes: panels of a (rows x this) and of b (columns x this) must fit the caches.
 _K_STEP = 384
-# Multiply-adds that make a unit worth handing to another thread, and bounds of a block.
-_UNIT_WORK = 1 << 19
+# Most columns and rows of a block: a pass over a block of b stays in the second-level cache.
 _N_BLOCK = 512
+_LOCAL_ROWS = 192
 _M_BLOCK_TILES = 8
-# Results with fewer blocks than this split a long K, in parts of at least _K_SHARE.
-_FEW_BLOCKS = 8
-_K_SHARE = 2048
+# A product is cut in this many units if each then has at least so many multiply-adds.
+_UNITS = 16
+_UNIT_WORK = 1 << 18
+# With few units, a long K is cut in parts of at least this length.
+_K_SHARE = 1024
+# Multiply-adds of a unit of the kernels that are bound by memory.
+_MEMORY_UNIT_WORK = 1 << 16
 
 
 @dataclass(eq=False, slots=True)
@@ -164,33 +170,94 @@ def _integer_command(p: _Problem, dtype: DType, nodes: tuple[Node, ...]) -> Comm
     return Command(kernel, _operands(p, dtype), params, p.batch * p.m, _cost(p, dtype), 0, "dot", nodes)
 
 
+# --- choices ----------------------------------------------------------------------------------------------------------------------------
+
+
 @functools.lru_cache(4096)
 def tile_rows(m: int, most: int) -> int:
-    """Return the rows of a tile: no remainder where that costs little, else as few tiles as possible, of nearly equal size."""
+    """Return the rows of a tile by estimated time; a remainder costs another kernel."""
     if m <= most:
         return m
-    for rows in range(most, most * 2 // 3, -1):
-        if m % rows == 0:
-            return rows
-    if m > 8 * most:
-        return most
-    return -(-m // -(-m // most))
+
+    def cycles(rows: int) -> int:
+        return max(2 * rows, 8) + 4 if rows else 0
+
+    def cost(rows: int) -> float:
+        rest = m % rows
+        return (m // rows * cycles(rows) + cycles(rest)) * (1.02 if rest else 1.0)
+
+    return min(range(most, most // 2, -1), key=cost)
 
 
 def _even(total: int, most: int, unit: int) -> int:
-    """Return the size of the fewest nearly equal blocks of at most `most`, a multiple of `unit`."""
-    blocks = -(-total // most)
+    """Return the size, a multiple of `unit`, of the fewest nearly equal blocks of at most `most`."""
+    blocks = -(-total // max(most, unit))
     return -(-total // (blocks * unit)) * unit
 
 
-def _walk(p: _Problem, geometry: Tile, is_direct: bool) -> tuple[str, int, int]:
-    """Return the micro-kernels' walk, and the rows and columns of a tile."""
-    if is_direct and p.m == 1 and p.b_n == 1:
-        return "vector", 1, VECTOR_WIDTH * geometry.lanes
-    if is_direct and p.m <= _INNER_ROWS and p.b_k == 1 and p.a_k == 1 and p.b_n != 1:
-        rows = _even(p.m, _INNER_TILE_ROWS, 1)
-        return "inner", rows, inner_columns(rows)
-    return "row", tile_rows(p.m, geometry.rows), geometry.columns
+@dataclass(slots=True)
+class _Plan:
+    """The choices for a floating-point product: micro-kernel, tile, blocks, and what is packed when.
+
+    `pack_a`: a is packed by each unit. `pack_b`: "" (never), "edge" (the last columns, by each unit), "unit", or "before" (by a command).
+    """
+
+    walk: str
+    rows: int
+    columns: int
+    vectors: int
+    pack_a: bool
+    pack_b: str
+    m_block: int
+    n_block: int
+    k_block: int
+    k_step: int
+    m_blocks: int = 1
+    n_blocks: int = 1
+    k_blocks: int = 1
+
+
+def _plan(p: _Problem, geometry: Tile, is_direct: bool) -> _Plan:
+    m, n, k = p.m, p.n, p.k
+    if is_direct and p.b_n == 1 and (m == 1 or k <= _OUTER_K):
+        return _memory_plan(p, "vector", 1, VECTOR_WIDTH * geometry.lanes)
+    if is_direct and p.b_k == 1 and p.a_k == 1 and min(m, n) <= _INNER_ROWS:
+        rows = _even(m, _INNER_TILE_ROWS, 1)
+        return _memory_plan(p, "inner", rows, inner_columns(rows))
+    vectors = min(geometry.vectors, -(-n // geometry.lanes))
+    rows, columns = tile_rows(m, geometry.rows), vectors * geometry.lanes
+    # A packed a pays where its elements are used often enough.
+    pack_a = not (is_direct and n <= 2 * geometry.columns and (p.a_k == 1 or p.a_m == 1))
+    walk = "column" if not pack_a and p.a_k == 1 else "row"
+    units = -(-_UNITS // p.batch)
+    share = max(1, min(units, m * n * k // _UNIT_WORK))
+    if m <= _LOCAL_ROWS:
+        m_block, pack_b = m, "edge" if is_direct and p.b_n == 1 and m <= rows else "unit"
+        n_block = _even(n, min(_N_BLOCK, max(n // share, 4 * columns)), columns)
+        n_blocks, m_blocks = -(-n // n_block), 1
+    else:
+        pack_b = "before"
+        n_block = _even(n, _N_BLOCK, columns)
+        n_blocks = -(-n // n_block)
+        tiles = max(2, min(_M_BLOCK_TILES, -(-m // rows) * n_blocks // share))
+        m_block = _even(m, tiles * rows, rows)
+        m_blocks = -(-m // m_block)
+    k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * n_blocks)))
+    k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
+    k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
+    return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, m_blocks, n_blocks, -(-k // k_block) or 1)
+
+
+def _memory_plan(p: _Problem, walk: str, rows: int, columns: int) -> _Plan:
+    """Plan a product that reads or writes memory as fast as it computes: nothing is packed, a unit is a few tiles."""
+    work = rows * columns * max(p.k, 1)
+    n_block = _even(p.n, columns * max(1, _MEMORY_UNIT_WORK // work), columns)
+    m_block = _even(p.m, rows * max(1, _MEMORY_UNIT_WORK // (max(p.k, 1) * rows * n_block)), rows) if walk == "vector" else p.m
+    k = max(p.k, 1)
+    return _Plan(walk, rows, columns, 0, False, "", m_block, n_block, k, k, -(-p.m // m_block), -(-p.n // n_block))
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------------------------
 
 
 def _float_commands(
@@ -198,78 +265,98 @@ def _float_commands(
 ) -> list[Command]:
     compute = dtypes.float32 if dtype.is_half else dtype
     geometry = tile(target, compute)
-    is_direct = compute is dtype
-    walk, rows, columns = _walk(p, geometry, is_direct)
-    m, n, k = p.m, p.n, p.k
+    plan = _plan(p, geometry, compute is dtype)
     commands: list[Command] = []
-
-    # How a is walked.
-    pack_a, a_step = 0, p.a_m
-    if walk == "row":
-        if is_direct and p.a_k == 1 and n <= 2 * columns:
-            walk = "column"
-        elif is_direct and p.a_m == 1 and n <= 2 * columns:
-            a_step = p.a_k
-        else:
-            pack_a = 1
-    elif walk == "vector":
-        a_step = p.a_k
-
-    # Blocks: first along n, then along m, until the units are small enough.
-    k_step = k if k <= _K_STEP * 3 // 2 else _even(k, _K_STEP, 4)
-    if walk in ("vector", "inner"):
-        m_block, n_block = m, max(columns, min(n, _even(_UNIT_WORK // 8 // max(m * k, 1) + 1, 1 << 30, columns)))
-        k_step = max(k, 1)
-    else:
-        m_block, n_block = _blocks(m, n, k, rows, columns)
-    m_blocks, n_blocks = -(-m // m_block), -(-n // n_block)
-
-    # How b is walked.
-    b_step = p.b_n if walk == "inner" else p.b_k
-    b_k, b_n = p.b_k, p.b_n
-    packed_from = n
-    b_operand = Operand(p.b.value, p.b.offset * dtype.itemsize)
-    axes = p.axes
-    if walk in ("row", "column"):
-        if is_direct and b_n == 1 and m <= rows:
-            packed_from = n - n % columns
-        else:
-            packed_from = 0
-    size = compute.itemsize
-    panel = geometry.panel
-    b_scratch = pack_a * -(-m_block // rows) * panel * max(k_step, 1) * size
-    b_scratch = -(-b_scratch // 64) * 64
-    scratch = b_scratch
-    if packed_from < n:
-        width = min(n_block, n - packed_from)
-        scratch += (-(-width // columns) * columns) * max(k_step, 1) * size
-    scratch += 64 if scratch else 0
-
-    rest = m_block % rows or rows
-    last = (m - (m_blocks - 1) * m_block) % rows or rows
-    rest = last if last != rows else rest
-    micro = micro_kernel(compute, walk, rows)
-    params: list[int | Kernel] = [
-        *(m, n, k, m_blocks, n_blocks, 1, m_block, n_block, k, rows, columns, max(k_step, 1)),
-        *(p.a_m, p.a_k, b_k, b_n, p.c_m, 0, a_step, b_step, pack_a, packed_from, b_scratch),
-        *(micro, micro if rest == rows else micro_kernel(compute, walk, rest)),
-        packer(dtype, compute, pack_layout(p.a_m, p.a_k)) if pack_a else 0,
-        packer(dtype, compute, pack_layout(b_n, b_k)) if packed_from < n else 0,
-        *(0, len(axes)),
-    ]
+    a, b, c = _operands(p, dtype)
+    b_dtype, b_k, b_n, c_m, axes = dtype, p.b_k, p.b_n, p.c_m, p.axes
+    if plan.pack_b == "before":
+        b, axes, command = _pack_command(p, plan, dtype, compute, temporaries, nodes)
+        commands.append(command)
+        b_dtype, b_k, b_n = compute, plan.columns, p.k
+    finishes = plan.k_blocks > 1 or compute is not dtype
+    c_split = 0
+    if finishes:
+        partials = temporaries((p.batch, plan.k_blocks, p.m, p.n), compute)
+        c, c_m, c_split = Operand(partials, 0, "w"), p.n, p.m * p.n
+        stride, dense = plan.k_blocks * c_split, []
+        for extent, sa, sb, _ in axes:
+            dense.append((extent, sa, sb, stride))
+            stride *= extent
+        axes = dense
+    params, scratch = _driver_params(p, plan, geometry.panel, dtype, compute, (b_k, b_n, c_m, c_split))
+    params.append(len(axes))
     for axis in axes:
         params += axis
-    operands = [Operand(p.a.value, p.a.offset * dtype.itemsize), b_operand]
-    units = p.batch * m_blocks * n_blocks
-    if is_direct:
-        operands.append(Operand(p.c.value, p.c.offset * size, "w"))
-        commands.append(Command(driver_kernel(dtype, compute, 0), operands, params, units, _cost(p, dtype), scratch, "dot", nodes))
-        return commands
-    raise NotImplementedError
+    units = p.batch * plan.m_blocks * plan.n_blocks * plan.k_blocks
+    commands.append(Command(driver_kernel(dtype, b_dtype, compute, 0), [a, b, c], params, units, _cost(p, dtype), scratch, "dot", nodes))
+    if finishes:
+        commands.append(_finish_command(p, plan.k_blocks, c.value, dtype, compute, nodes))
+    return commands
 
 
-def _blocks(m: int, n: int, k: int, rows: int, columns: int) -> tuple[int, int]:
-    """Return the block's rows and columns."""
-    n_block = _even(n, _N_BLOCK, columns)
-    m_block = _even(m, rows * _M_BLOCK_TILES, rows)
-    return m_block, n_block
+def _driver_params(
+    p: _Problem, plan: _Plan, panel: int, dtype: DType, compute: DType, strides: tuple[int, int, int, int]
+) -> tuple[list[int | Kernel], int]:
+    """Return the driver's parameters but the batch axes, and its bytes of scratch memory. `strides`: b_k, b_n, c_m, c_split."""
+    rows, columns, walk = plan.rows, plan.columns, plan.walk
+    b_k, b_n, c_m, c_split = strides
+    step_bytes = plan.k_step * compute.itemsize
+    packed_from = {"unit": 0, "edge": p.n - p.n % columns}.get(plan.pack_b, p.n)
+    b_scratch = -(-plan.m_block // rows) * panel * step_bytes + 63 & -64 if plan.pack_a else 0
+    scratch = b_scratch
+    if packed_from < p.n:
+        scratch += -(-min(plan.n_block, p.n - packed_from) // columns) * columns * step_bytes
+    rest = p.m % rows or rows
+    micro = micro_kernel(compute, walk, rows, plan.vectors)
+    params: list[int | Kernel] = [
+        *(p.m, p.n, p.k, plan.m_blocks, plan.n_blocks, plan.k_blocks, plan.m_block, plan.n_block, plan.k_block, rows, columns, plan.k_step),
+        *(p.a_m, p.a_m * rows, p.a_k, b_k, b_n, c_m, c_split),
+        p.a_k if walk in ("row", "vector") else p.a_m,
+        b_n if walk == "inner" else b_k,
+        *(int(plan.pack_a), packed_from, b_scratch),
+        *(micro, micro if rest == rows else micro_kernel(compute, walk, rest, plan.vectors)),
+        packer(dtype, compute, pack_layout(p.a_m, p.a_k)) if plan.pack_a else 0,
+        packer(dtype, compute, pack_layout(b_n, b_k)) if packed_from < p.n else 0,
+        0,
+    ]
+    return params, scratch
+
+
+def _pack_command(
+    p: _Problem, plan: _Plan, dtype: DType, compute: DType, temporaries: Callable[[tuple[int, ...], DType], Value], nodes: tuple[Node, ...]
+) -> tuple[Operand, list[tuple[int, int, int, int]], Command]:
+    """Return the packed b, the batch axes with its strides, and the command that packs it; equal matrices of the batch are packed once."""
+    n, k, columns = p.n, p.k, plan.columns
+    panels = -(-n // columns)
+    size = panels * k * columns
+    axes, pack_axes, batch = [], [], 1
+    for extent, sa, sb, sc in p.axes:
+        axes.append((extent, sa, batch * size if sb else 0, sc))
+        if sb:
+            pack_axes.append((extent, sb, batch * size))
+            batch *= extent
+    packed = temporaries((batch, panels, k, columns), compute)
+    layout = pack_layout(p.b_n, p.b_k)
+    # Units read memory in the order in which it lies: some rows of k, or some panels.
+    n_block, k_block = (n, max(1, 1 << 15 >> n.bit_length())) if layout == "copy" else (columns, max(k, 1))
+    n_blocks, k_blocks = -(-n // n_block), -(-k // k_block) or 1
+    params: list[int | Kernel] = [n, k, n_blocks, k_blocks, n_block, k_block, p.b_n, p.b_k, columns, columns]
+    params += (packer(dtype, compute, layout), len(pack_axes))
+    for axis in pack_axes:
+        params += axis
+    operands = [Operand(p.b.value, p.b.offset * dtype.itemsize), Operand(packed, 0, "w")]
+    cost = batch * k * n * (dtype.itemsize + compute.itemsize)
+    units = batch * n_blocks * k_blocks
+    return Operand(packed), axes, Command(pack_kernel(dtype, compute), operands, params, units, cost, 0, "dot.pack", nodes)
+
+
+def _finish_command(p: _Problem, parts: int, partials: Value, dtype: DType, compute: DType, nodes: tuple[Node, ...]) -> Command:
+    """Return the command that adds the partial results, rounds and stores."""
+    m_block = max(1, min(p.m, _MEMORY_UNIT_WORK // (p.n * parts)))
+    m_blocks = -(-p.m // m_block)
+    params: list[int | Kernel] = [p.m, p.n, parts, m_blocks, m_block, p.c_m, 0, len(p.axes)]
+    for extent, _, _, stride in p.axes:
+        params += (extent, stride)
+    operands = [Operand(partials), Operand(p.c.value, p.c.offset * dtype.itemsize, "w")]
+    cost = p.batch * p.m * p.n * (parts * compute.itemsize + dtype.itemsize)
+    return Command(finish_kernel(compute, dtype, 0), operands, params, p.batch * m_blocks, cost, 0, "dot.finish", nodes)

@@ -90,10 +90,10 @@ def tile(target: Target, dtype: DType) -> Tile:
 
 
 @functools.cache
-def micro_kernel(dtype: DType, walk: str, rows: int) -> Kernel:
-    """Return the micro-kernel of a walk (see the module) and a number of rows; `vector` has one row."""
+def micro_kernel(dtype: DType, walk: str, rows: int, vectors: int = 0) -> Kernel:
+    """Return the micro-kernel of a walk (see the module) and a number of rows; `vectors` for `row` and `column` only."""
     emit = {"row": _emit_tile, "column": _emit_tile, "inner": _emit_inner, "vector": _emit_vector}[walk]
-    return Kernel(("dot.micro", dtype.name, walk, rows), lambda target: emit(target, dtype, walk, rows))
+    return Kernel(("dot.micro", dtype.name, walk, rows, vectors), lambda target: emit(target, dtype, walk, rows, vectors))
 
 
 class Arithmetic:
@@ -151,11 +151,10 @@ def prefetch(f: Function, pointer: str, *, write: bool = False) -> None:
 # --- row and column ---------------------------------------------------------------------------------------------------------------------
 
 
-def _emit_tile(target: Target, dtype: DType, walk: str, rows: int) -> str:
+def _emit_tile(target: Target, dtype: DType, walk: str, rows: int, vectors: int) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", MICRO_ARGUMENTS)
     x = Arithmetic(f, target, dtype)
-    vectors = tile(target, dtype).vectors
     wide = vectors * x.lanes
     buffer = "" if target.vector_bits == 512 else f.value(f"alloca [{rows * wide} x {x.element}], align 64")
     c_rows = [x.at("%c", f.mul("%ldc", r) if r else 0) for r in range(rows)]
@@ -276,7 +275,7 @@ def inner_columns(rows: int) -> int:
     return 2 * INNER_COLUMNS if rows == 1 else INNER_COLUMNS
 
 
-def _emit_inner(target: Target, dtype: DType, walk: str, rows: int) -> str:
+def _emit_inner(target: Target, dtype: DType, walk: str, rows: int, vectors: int) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", MICRO_ARGUMENTS)
     x = Arithmetic(f, target, dtype)
@@ -366,7 +365,7 @@ def _store_inner(x: Arithmetic, sums: list[str], tail: list[str], pointer: str) 
 # --- vector -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _emit_vector(target: Target, dtype: DType, walk: str, rows: int) -> str:
+def _emit_vector(target: Target, dtype: DType, walk: str, rows: int, vectors: int) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", MICRO_ARGUMENTS)
     x = Arithmetic(f, target, dtype)

@@ -1,22 +1,27 @@
-"""Packing of matrix operands into panels: ``panel[k * width + i] = source[i * stride + k * step]``.
+"""Packing of matrix operands into panels, which the micro-kernels stream through.
 
 A packer has the signature
 
-    void kernel(ptr source, i64 stride, i64 step, i64 count, i64 width, i64 k, ptr panel)
+    void kernel(ptr source, i64 stride, i64 step, i64 count, i64 tile, i64 width, i64 k, ptr panels, i64 panel_stride)
 
-It packs `count` <= `width` rows (or columns) and k steps; what lies between count and width is undefined, and ignored by the micro-kernels.
-float16 and bfloat16 become float32 on the way. The kernel of `pack_command_kernel` packs a whole operand, in parallel.
+It packs `count` rows (of a; columns of b) and k steps into panels of `tile` rows:
+``panels[(i // tile) * panel_stride + k * width + i % tile] = source[i * stride + k * step]``.
+`width`, a multiple of the vector length, is at least `tile`; what lies between is undefined, and ignored by the micro-kernels.
+float16 and bfloat16 become float32 on the way. The kernel of `pack_kernel` packs a whole operand, in parallel.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from trine import dtypes
 from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target, llvm_type
 from trine.compiler.templates.dot import Arithmetic
+from trine.compiler.templates.dot_driver import batch_offsets
 from trine.dtypes import DType
 
 PACK_ARGUMENTS = (
@@ -24,9 +29,11 @@ PACK_ARGUMENTS = (
     ("i64", "stride"),
     ("i64", "step"),
     ("i64", "count"),
+    ("i64", "tile"),
     ("i64", "width"),
     ("i64", "k"),
-    ("ptr noalias", "panel"),
+    ("ptr noalias", "panels"),
+    ("i64", "panel_stride"),
 )
 
 
@@ -112,79 +119,100 @@ class _Source:
         return f.value(f"extractelement <1 x float> {half_to_float(f, one, 1, self.source, native=self.native)}, i64 0")
 
 
-def _copy_elements(s: _Source, low: str, high: str, k_low: str, k_high: str) -> None:
-    """Copy the rows [low, high) and the steps [k_low, k_high) element by element."""
+def _copy_elements(s: _Source, start: str, panel: str, low: str, high: str, k: tuple[str, str]) -> None:
+    """Copy the rows [low, high) of a panel and the steps [k[0], k[1]) one by one; `start` is the panel's first element."""
     f, x = s.f, s.x
-    with f.loop(k_low, k_high) as k:
-        source, panel = s.at("%source", f.mul("%step", k.index)), x.at("%panel", f.mul("%width", k.index))
+    with f.loop(*k) as step:
+        source, target = s.at(start, f.mul("%step", step.index)), x.at(panel, f.mul("%width", step.index))
         with f.loop(low, high) as i:
-            value = s.load_scalar(s.at(source, f.mul("%stride", i.index)))
-            f.store(x.element, value, x.at(panel, i.index), x.size)
+            f.store(x.element, s.load_scalar(s.at(source, f.mul("%stride", i.index))), x.at(target, i.index), x.size)
+
+
+@contextmanager
+def _panels(s: _Source) -> Iterator[tuple[str, str, str]]:
+    """Emit the loop over the panels; yields the first element of each in the source, its address, and its number of rows."""
+    f = s.f
+    with f.loop(0, "%count", "%tile", [("ptr", "%panels")]) as i:
+        i.next = [s.x.at(i.carried[0], "%panel_stride")]
+        yield s.at("%source", f.mul("%stride", i.index)), i.carried[0], f.min(f.sub("%count", i.index), "%tile")
 
 
 def _emit_gather(s: _Source) -> None:
-    _copy_elements(s, "0", "%count", "0", "%k")
+    with _panels(s) as (start, panel, rows):
+        _copy_elements(s, start, panel, "0", rows, ("0", "%k"))
 
 
 def _emit_copy(s: _Source) -> None:
+    """Copy adjacent elements. The outer loop is over k, so that a row of the source is read from end to end."""
     f, x = s.f, s.x
-    start: str = "0"
-    for vectors in (4, 2, 1):
-        end = f.band("%count", -(vectors * x.lanes))
-        with f.loop(start, end, vectors * x.lanes) as i:
-            with f.loop(0, "%k", 1, [("ptr", s.at("%source", i.index)), ("ptr", x.at("%panel", i.index))]) as k:
-                source, panel = k.carried
-                for v, value in enumerate([s.load(s.at(source, v * x.lanes)) for v in range(vectors)]):
-                    x.store(value, x.at(panel, v * x.lanes))
-                k.next = [s.at(source, "%step"), x.at(panel, "%width")]
-        start = end
+    low: str = "0"
+    for steps in (4, 1):
+        high = f.band("%k", -steps)
+        with f.loop(low, high, steps) as k:
+            at = s.at("%source", f.mul("%step", k.index))
+            sources = [s.at(at, f.mul("%step", u) if u else 0) for u in range(steps)]
+            first = f.mul("%width", k.index)
+            targets = [first if not u else f.add(first, f.mul("%width", u)) for u in range(steps)]
+            with f.loop(0, "%count", "%tile", [("ptr", "%panels")]) as i:
+                i.next = [x.at(i.carried[0], "%panel_stride")]
+                rows = f.min(f.sub("%count", i.index), "%tile")
+                _copy_rows(s, [s.at(p, i.index) for p in sources], [x.at(i.carried[0], t) for t in targets], rows)
+        low = high
+
+
+def _copy_rows(s: _Source, sources: list[str], targets: list[str], rows: str) -> None:
+    """Copy the first `rows` adjacent elements of every source."""
+    f, x = s.f, s.x
+    whole = f.band(rows, -x.lanes)
+    with f.loop(0, whole, x.lanes) as i:
+        for source, target in zip(sources, targets, strict=True):
+            x.store(s.load(s.at(source, i.index)), x.at(target, i.index))
     if not s.has_mask:
-        _copy_elements(s, start, "%count", "0", "%k")
+        with f.loop(whole, rows) as i:
+            for source, target in zip(sources, targets, strict=True):
+                f.store(x.element, s.load_scalar(s.at(source, i.index)), x.at(target, i.index), x.size)
         return
-    with f.when(f.icmp("slt", start, "%count")):
-        mask = f.lane_mask(f.sub("%count", start), x.lanes)
-        with f.loop(0, "%k", 1, [("ptr", s.at("%source", start)), ("ptr", x.at("%panel", start))]) as k:
-            source, panel = k.carried
-            x.store(s.load(source, mask), panel)
-            k.next = [s.at(source, "%step"), x.at(panel, "%width")]
+    with f.when(f.icmp("slt", whole, rows)):
+        mask = f.lane_mask(f.sub(rows, whole), x.lanes)
+        for source, target in zip(sources, targets, strict=True):
+            x.store(s.load(s.at(source, whole), mask), x.at(target, whole))
 
 
 def _emit_transpose(s: _Source) -> None:
-    """Transpose square blocks in registers; rows beyond `count` repeat the last one."""
+    """Transpose square blocks in registers; rows beyond the last one repeat it."""
     f, x = s.f, s.x
-    last = f.sub("%count", 1)
     whole = f.band("%k", -x.lanes)
-    with f.loop(0, "%count", x.lanes) as i:
-        rows = [s.at("%source", f.mul("%stride", f.min(last, f.add(i.index, r)))) for r in range(x.lanes)]
-        panel = x.at("%panel", i.index)
-
-        def block(k: str, mask: str = "") -> None:
-            columns = transpose(x, [s.load(s.at(row, k), mask) for row in rows])
-            at = x.at(panel, f.mul("%width", k))
-            for column in columns:
-                x.store(column, at)
-                at = x.at(at, "%width")
-
-        with f.loop(0, whole, x.lanes) as k:
-            block(k.index)
-        if s.has_mask:
-            # The columns of the last block that lie beyond k would overrun the panel: store those that exist.
-            with f.when(f.icmp("slt", whole, "%k")):
-                rest = f.sub("%k", whole)
-                mask = f.lane_mask(rest, x.lanes)
-                columns = transpose(x, [s.load(s.at(row, whole), mask) for row in rows])
-                at = x.at(panel, f.mul("%width", whole))
-                done = f.label("done")
-                for number, column in enumerate(columns[:-1]):
+    with _panels(s) as (start, panel, count):
+        last = f.sub(count, 1)
+        with f.loop(0, count, x.lanes) as i:
+            rows = [s.at(start, f.mul("%stride", f.min(last, f.add(i.index, r)))) for r in range(x.lanes)]
+            target = x.at(panel, i.index)
+            with f.loop(0, whole, x.lanes) as k:
+                at = x.at(target, f.mul("%width", k.index))
+                for column in transpose(x, [s.load(s.at(row, k.index)) for row in rows]):
                     x.store(column, at)
                     at = x.at(at, "%width")
-                    following = f.label("column")
-                    f.cond_br(f.icmp("sgt", rest, number + 1), following, done)
-                    f.at(following)
-                f.br(done)
-                f.at(done)
-    if not s.has_mask:
-        _copy_elements(s, "0", "%count", whole, "%k")
+            if s.has_mask:
+                with f.when(f.icmp("slt", whole, "%k")):
+                    _transpose_rest(s, rows, whole, x.at(target, f.mul("%width", whole)))
+        if not s.has_mask:
+            _copy_elements(s, start, panel, "0", count, (whole, "%k"))
+
+
+def _transpose_rest(s: _Source, rows: list[str], whole: str, at: str) -> None:
+    """Transpose the last steps, fewer than a block: what lies beyond k would overrun the panel."""
+    f, x = s.f, s.x
+    rest = f.sub("%k", whole)
+    mask = f.lane_mask(rest, x.lanes)
+    done = f.label("done")
+    for number, column in enumerate(transpose(x, [s.load(s.at(row, whole), mask) for row in rows])[:-1]):
+        x.store(column, at)
+        at = x.at(at, "%width")
+        following = f.label("column")
+        f.cond_br(f.icmp("sgt", rest, number + 1), following, done)
+        f.at(following)
+    f.br(done)
+    f.at(done)
 
 
 def transpose(x: Arithmetic, rows: list[str]) -> list[str]:
@@ -232,3 +260,44 @@ def _transpose_blocks(x: Arithmetic, rows: list[str], unit: int) -> list[str]:
     even, odd = (0, 2), (1, 3)
     first = [(pick(rows[0], rows[1], half), pick(rows[2], rows[3], half)) for half in (even, odd)]
     return [pick(*first[0], even), pick(*first[1], even), pick(*first[0], odd), pick(*first[1], odd)]
+
+
+# A unit is (batch, block of rows, block of steps); the panels are a dense array (batch, panel, k, width) of full tiles.
+PACK_PARAMETERS = (
+    *("count", "k", "count_blocks", "k_blocks", "count_block", "k_block"),
+    *("stride", "step", "tile", "width"),
+    "packer",
+    "batch_rank",  # followed by batch_rank times (extent, stride in the source, stride in the panels), innermost first
+)
+
+
+@functools.cache
+def pack_kernel(source: DType, dtype: DType) -> Kernel:
+    """Return the kernel that packs a whole operand; its operands are the source and the panels, its parameters `PACK_PARAMETERS`."""
+    return Kernel(("dot.pack_all", source.itemsize, dtype.itemsize), lambda target: _emit_pack(target, source, dtype))
+
+
+def _emit_pack(target: Target, source: DType, dtype: DType) -> str:
+    module = Module(target.vector_bits)
+    f = module.function("kernel", KERNEL_ARGUMENTS)
+    first = 4
+    p = {name: f.param(first + i) for i, name in enumerate(PACK_PARAMETERS)}
+    function = f.param(first + PACK_PARAMETERS.index("packer"), "ptr")
+    source_base, panels_base = f.operand(0), f.operand(1)
+    source_element, element = f"i{8 * source.itemsize}", f"i{8 * dtype.itemsize}"
+    panel_stride = f.mul(p["k"], p["width"])
+    with f.loop("%begin", "%end") as unit:
+        rest = f.udiv(unit.index, p["k_blocks"])
+        k_low = f.mul(f.sub(unit.index, f.mul(rest, p["k_blocks"])), p["k_block"])
+        batch = f.udiv(rest, p["count_blocks"])
+        low = f.mul(f.sub(rest, f.mul(batch, p["count_blocks"])), p["count_block"])
+        offsets = batch_offsets(f, batch, first + len(PACK_PARAMETERS) - 1, 2)
+        inside = f.add(f.mul(low, p["stride"]), f.mul(k_low, p["step"]))
+        start = f.gep(f.gep(source_base, offsets[0], source_element), inside, source_element)
+        inside = f.add(f.mul(f.udiv(low, p["tile"]), panel_stride), f.mul(k_low, p["width"]))
+        panels = f.gep(f.gep(panels_base, offsets[1], element), inside, element)
+        count, steps = f.min(p["count_block"], f.sub(p["count"], low)), f.min(p["k_block"], f.sub(p["k"], k_low))
+        arguments = (("ptr", start), ("i64", p["stride"]), ("i64", p["step"]), ("i64", count), ("i64", p["tile"]))
+        f.call_pointer("void", function, *arguments, ("i64", p["width"]), ("i64", steps), ("ptr", panels), ("i64", panel_stride))
+    f.ret()
+    return module.text()
