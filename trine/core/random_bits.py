@@ -56,4 +56,4 @@ def random_bits(seed: int, offset: int, shape: Shape) -> Words:
     zero = np.zeros_like(low)
     words = philox((low, high, zero, zero), (seed & 0xFFFFFFFF, seed >> 32))
     groups = np.stack([w.reshape(-1, LANES) for w in words], axis=1)
-    return np.ascontiguousarray(groups.reshape(-1)[:count].reshape(shape))
+    return groups.reshape(-1)[:count].reshape(shape)
