@@ -79,9 +79,7 @@ class Adam(Optimizer):
             by_step[self.state[p].get("step", 0)].append(p)
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
         for before, members in by_step.items():
-            flags = AdamFlags(
-                group["weight_decay"] != 0, group["decoupled_weight_decay"], group["amsgrad"], group["maximize"], before == 0
-            )
+            flags = AdamFlags(group["weight_decay"] != 0, group["decoupled_weight_decay"], group["amsgrad"], group["maximize"])
             self._apply(_adam_step, members, names, _coefficients(group, before + 1), flags)
             for p in members:
                 self.state[p]["step"] = before + 1
@@ -118,10 +116,9 @@ def _adam_step(*operands: Any) -> tuple[Node, ...]:
     params, grads = nodes[:count], nodes[count : 2 * count]
     coefficients = tuple(nodes[-7:])
     states = nodes[2 * count : -7]
-    columns: list[list[Any]] = [states[k * count : (k + 1) * count] if not flags.first else [None] * count for k in range(3)]
-    if not flags.amsgrad:
-        columns[2] = [None] * count
-    made = [adam(flags, p, g, m, v, largest, coefficients) for p, g, m, v, largest in zip(params, grads, *columns, strict=True)]
+    means, squares = states[:count], states[count : 2 * count]
+    largest = states[2 * count :] if flags.amsgrad else [None] * count
+    made = [adam(flags, *values, coefficients) for values in zip(params, grads, means, squares, largest, strict=True)]
     new_params = [parameter_result(new[0], p) for new, p in zip(made, params, strict=True)]
     num_states = 3 if flags.amsgrad else 2
     return (*new_params, *(new[k + 1] for k in range(num_states) for new in made))  # type: ignore[misc]

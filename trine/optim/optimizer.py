@@ -6,12 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from trine.core.graph import Node
 from trine.errors import ArgumentError, DTypeError, message
+from trine.runtime.memory import allocate
 from trine.tensor import Tensor, flush, record
 from trine.tensor.alias import assign_all, gradient_leaf, is_leaf
 from trine.tensor.convert import tensor
 from trine.tensor.grad_mode import enable_grad, no_grad
+from trine.tensor.state import Meta
+from trine.tensor.tensor import from_buffer
 
 Group = dict[str, Any]
 
@@ -45,6 +50,7 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+        flush()  # initial values are computed here, so that the first training step is like the others
 
     def add_param_group(self, group: Group) -> None:
         """Add a group of parameters with options of its own.
@@ -102,26 +108,18 @@ class Optimizer:
     ) -> None:
         """Record one update of all `params`: builder(*params, *grads, *states (name by name), *coefficients, count, flags).
 
-        It returns the new parameters, then the new states name by name. `flags.first` says that there are no states yet.
+        It returns the new parameters, then the new states name by name. States begin as zeros.
         """
-        operands = [*params, *(p._grad for p in params)]
         states = [self.state[p] for p in params]
-        if not flags.first:
-            for name in names:
-                operands += [s[name] for s in states]
-        results = record(builder, (*operands, *coefficients), len(params), flags)
-        count = len(params)
         targets = list(params)
-        values = list(results[:count])
-        for k, name in enumerate(names):
-            made = results[(k + 1) * count : (k + 2) * count]
-            if flags.first:
-                for state, value in zip(states, made, strict=True):
-                    state[name] = value
-            else:
-                targets += [s[name] for s in states]
-                values += made
-        assign_all(targets, tuple(values))
+        for name in names:
+            for p, state in zip(params, states, strict=True):
+                if state.get(name) is None:
+                    state[name] = _zeros_like(p)
+                targets.append(state[name])
+        count = len(params)
+        operands = (*params, *(p._grad for p in params), *targets[count:], *coefficients)
+        assign_all(targets, record(builder, operands, count, flags))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain data and tensors: {"state": {index: …}, "param_groups": […]}, parameters by number."""
@@ -162,6 +160,12 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _zeros_like(p: Tensor) -> Tensor:
+    buffer = allocate(p.nbytes)
+    np.asarray(buffer)[...] = 0
+    return from_buffer(buffer, Meta.of(p._meta.shape, p._meta.dtype))
 
 
 def _pack(value: Any) -> Any:

@@ -15,7 +15,7 @@ class SGDFlags(NamedTuple):
     momentum: bool
     nesterov: bool
     maximize: bool
-    first: bool
+    first: bool  # the momentum buffer starts as the gradient itself
 
 
 class AdamFlags(NamedTuple):
@@ -25,7 +25,6 @@ class AdamFlags(NamedTuple):
     decoupled: bool
     amsgrad: bool
     maximize: bool
-    first: bool
 
 
 def scaled(x: Node, coefficient: Node) -> Node:
@@ -59,12 +58,12 @@ def adam(
     flags: AdamFlags,
     p: Node,
     g: Node,
-    mean: Node | None,
-    square: Node | None,
+    mean: Node,
+    square: Node,
     largest: Node | None,
     coefficients: tuple[Node, ...],
 ) -> tuple[Node, Node, Node, Node | None]:
-    """Return (parameter, mean, square, largest square) after a step of Adam or AdamW.
+    """Return (parameter, mean, square, largest square) after a step of Adam or AdamW; the states begin as zeros.
 
     ``coefficients`` are 0-d nodes: beta1, beta2, epsilon, step size (lr / bias correction 1), square root of bias correction 2,
     weight decay, and lr times weight decay. Sources: Kingma and Ba, "Adam", 2015; Loshchilov and Hutter, "Decoupled Weight Decay
@@ -80,12 +79,11 @@ def adam(
         g = build.add(g, scaled(p, weight_decay))
     rest1 = build.mul(g, build.sub(one, build.cast(beta1, p.dtype)))
     rest2 = build.mul(build.mul(g, g), build.sub(one, build.cast(beta2, p.dtype)))
-    mean = rest1 if flags.first or mean is None else build.add(scaled(mean, beta1), rest1)
-    square = rest2 if flags.first or square is None else build.add(scaled(square, beta2), rest2)
+    mean = build.add(scaled(mean, beta1), rest1)
+    square = build.add(scaled(square, beta2), rest2)
     used = square
-    if flags.amsgrad:
-        largest = square if flags.first or largest is None else build.maximum(largest, square)
-        used = largest
+    if largest is not None:
+        used = largest = build.maximum(largest, square)
     root = build.div(build.sqrt(used), build.cast(correction, p.dtype))
     update = build.div(scaled(mean, step_size), build.add(root, build.cast(epsilon, p.dtype)))
     return build.sub(p, update), mean, square, largest

@@ -70,8 +70,10 @@ class SGD(Optimizer):
     def _update(self, group: Group, params: list[Tensor]) -> None:
         momentum = group["momentum"] != 0
         names = ("momentum_buffer",) if momentum else ()
-        fresh = [p for p in params if momentum and self.state[p].get("momentum_buffer") is None]
-        known = [p for p in params if p not in set(fresh)] if fresh else params
+        # a momentum buffer of zeros gives the same first step, unless dampening shortens the gradient
+        is_fresh = [momentum and group["dampening"] != 0 and self.state[p].get("momentum_buffer") is None for p in params]
+        fresh = [p for p, new in zip(params, is_fresh, strict=True) if new]
+        known = [p for p, new in zip(params, is_fresh, strict=True) if not new]
         coefficients = (float(group["lr"]), float(group["momentum"]), float(group["dampening"]), float(group["weight_decay"]))
         for members, first in ((fresh, True), (known, False)):
             if members:
@@ -82,7 +84,7 @@ class SGD(Optimizer):
 def _sgd_step(*operands: Any) -> tuple[Node, ...]:
     *nodes, count, flags = operands
     params, grads = nodes[:count], nodes[count : 2 * count]
-    buffers = nodes[2 * count : 3 * count] if flags.momentum and not flags.first else [None] * count
+    buffers = nodes[2 * count : 3 * count] if flags.momentum else [None] * count
     coefficients = nodes[-4:]
     made = [sgd(flags, p, g, b, *coefficients) for p, g, b in zip(params, grads, buffers, strict=True)]
     new_params = [parameter_result(new, p) for (new, _), p in zip(made, params, strict=True)]

@@ -1,0 +1,115 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from trine.errors import ArgumentError, message
+from trine.nn import functional as F
+from trine.nn import init
+from trine.nn.module import Module
+from trine.nn.parameter import Parameter
+from trine.ops import empty
+from trine.tensor import Tensor
+
+
+def _tuple(value: Any, rank: int) -> tuple[int, ...]:
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+class _Conv(Module):
+    """What convolution layers of every rank share."""
+
+    rank: int
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if groups <= 0 or channels % groups:
+                raise ArgumentError(message(f"{type(self).__name__}: {name} must be divisible by groups", received=f"{channels}, groups={groups}"))
+        if padding_mode != "zeros":
+            raise ArgumentError(message(f"{type(self).__name__}: padding_mode", received=padding_mode, expected="'zeros'", fix="pad the input"))
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = _tuple(kernel_size, self.rank)
+        self.stride, self.dilation = _tuple(stride, self.rank), _tuple(dilation, self.rank)
+        self.padding = padding if isinstance(padding, str) else _tuple(padding, self.rank)
+        self.padding_mode = padding_mode
+        self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype))
+        if bias:
+            self.bias = Parameter(empty(out_channels, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values (uniform, bound 1 / sqrt(fan in))."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            fan_in = math.prod(self.weight.shape[1:])
+            if fan_in:
+                init.uniform_(self.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0,) * self.rank:
+            text += f", padding={self.padding}"
+        if self.dilation != (1,) * self.rank:
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class Conv1d(_Conv):
+    """Convolution over the last axis of ``(N, C, L)``.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding (a number or "same", "valid"), dilation, groups, bias.
+    """
+
+    rank = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Conv2d(_Conv):
+    """Convolution over the last two axes of ``(N, C, H, W)``; arguments as for `Conv1d`, with a number or a pair for sizes.
+
+    >>> import trine
+    >>> trine.nn.Conv2d(3, 8, 3, padding=1)(trine.ones(2, 3, 5, 5)).shape
+    trine.Size([2, 8, 5, 5])
+    """
+
+    rank = 2
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Conv3d(_Conv):
+    """Convolution over the last three axes of ``(N, C, D, H, W)``; arguments as for `Conv1d`."""
+
+    rank = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv3d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
