@@ -14,7 +14,7 @@ from typing import Any
 
 import llvmlite  # type: ignore[import-untyped]
 import llvmlite.binding as binding  # type: ignore[import-untyped]
-from llvmlite.binding import ffi  # type: ignore[import-untyped]
+from llvmlite.binding import ffi
 
 from trine.compiler.target import Target
 from trine.errors import CompileError

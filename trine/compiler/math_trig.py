@@ -1,9 +1,10 @@
 """Trigonometric functions and their inverses.
 
-sin, cos, tan: n = round(x 2 / pi), r = x - n pi / 2 in three parts of 33 bits (Cody and Waite; the parts are those of FreeBSD's msun), minimax
-polynomials of sin and cos on [-pi / 4, pi / 4]. float32 is reduced in float64, where two parts do. Arguments too large for that go lane by
-lane to the C library in a function of their own, off the hot path. atan: reduced to |t| < tan(pi / 8), then a minimax polynomial (Remez
-exchange in 40 digits).
+sin, cos, tan: n = round(x 2 / pi), r = x - n pi / 2 in three parts of 33 bits (Cody and Waite; the parts are those of FreeBSD's msun),
+minimax polynomials of sin and cos on [-pi / 4, pi / 4]. float32 is reduced in float64, where two parts do. Arguments too large for that
+go lane by lane to the C library in a function of their own, off the hot path.
+
+atan: reduced to |t| < tan(pi / 8), then a minimax polynomial (Remez exchange in 40 digits).
 """
 
 from __future__ import annotations
