@@ -14,7 +14,7 @@ from trine import dtypes
 from trine.compiler.nest import LoopNest
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
-from trine.compiler.templates.dot import VECTOR_WIDTH, Tile, inner_columns, micro_kernel, tile
+from trine.compiler.templates.dot import Tile, inner_tile, micro_kernel, tile
 from trine.compiler.templates.dot_driver import driver_kernel
 from trine.compiler.templates.dot_finish import finish_kernel
 from trine.compiler.templates.dot_integer import integer_kernel
@@ -24,7 +24,6 @@ from trine.dtypes import DType
 
 # Up to this many rows (or columns) a transposed b is used as it lies, by scalar products; beyond it packing pays.
 _INNER_ROWS = 8
-_INNER_TILE_ROWS = 4
 # Up to this k a product is bound by the stores of its result, which whole rows serve best.
 _OUTER_K = 4
 # How much of K one pass takes: panels of a (rows x this) and of b (columns x this) must fit the caches.
@@ -217,13 +216,12 @@ class _Plan:
     k_blocks: int = 1
 
 
-def _plan(p: _Problem, geometry: Tile, is_direct: bool) -> _Plan:
+def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool) -> _Plan:
     m, n, k = p.m, p.n, p.k
     if is_direct and p.b_n == 1 and (m == 1 or k <= _OUTER_K):
-        return _memory_plan(p, "vector", 1, VECTOR_WIDTH * geometry.lanes)
+        return _memory_plan(p, "vector", 1, 8 * geometry.lanes)
     if is_direct and p.b_k == 1 and p.a_k == 1 and min(m, n) <= _INNER_ROWS:
-        rows = _even(m, _INNER_TILE_ROWS, 1)
-        return _memory_plan(p, "inner", rows, inner_columns(rows))
+        return _memory_plan(p, "inner", *inner_tile(target, m))
     vectors = min(geometry.vectors, -(-n // geometry.lanes))
     rows, columns = tile_rows(m, geometry.rows), vectors * geometry.lanes
     # A packed a pays where its elements are used often enough.
@@ -254,7 +252,9 @@ def _memory_plan(p: _Problem, walk: str, rows: int, columns: int) -> _Plan:
     n_block = _even(p.n, columns * max(1, _MEMORY_UNIT_WORK // work), columns)
     m_block = _even(p.m, rows * max(1, _MEMORY_UNIT_WORK // (max(p.k, 1) * rows * n_block)), rows) if walk == "vector" else p.m
     k = max(p.k, 1)
-    return _Plan(walk, rows, columns, 0, False, "", m_block, n_block, k, k, -(-p.m // m_block), -(-p.n // n_block))
+    # A `vector` kernel takes any number of columns, so its tile is the block.
+    tile_columns, vectors = (n_block, 0) if walk == "vector" else (columns, columns)
+    return _Plan(walk, rows, tile_columns, vectors, False, "", m_block, n_block, k, k, -(-p.m // m_block), -(-p.n // n_block))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def _float_commands(
 ) -> list[Command]:
     compute = dtypes.float32 if dtype.is_half else dtype
     geometry = tile(target, compute)
-    plan = _plan(p, geometry, compute is dtype)
+    plan = _plan(target, p, geometry, compute is dtype)
     commands: list[Command] = []
     a, b, c = _operands(p, dtype)
     b_dtype, b_k, b_n, c_m, axes = dtype, p.b_k, p.b_n, p.c_m, p.axes

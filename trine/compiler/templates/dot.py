@@ -49,10 +49,13 @@ _TILES = {
     ("aarch64", 128): (8, 3),
 }
 
-INNER_COLUMNS = 4
-# Columns of a `vector` tile, in vectors: enough independent sums to hide the latency of memory.
-VECTOR_WIDTH = 8
+# Vector bits -> (most rows of an `inner` tile, columns of a single row, columns of several): as many sums as fit with their operands.
+_INNER_TILES = {512: (4, 8, 4), 256: (2, 8, 4), 128: (2, 4, 4)}
+# Most adjacent vectors of columns that a `vector` kernel sums at once: enough to hide the latency of memory.
+_VECTOR_WIDTH = 8
 _UNROLL = 4
+# Vector bits -> (rows, unrolling): walked by column, more rows need so many addresses that unrolling would spill sums to the stack.
+_COLUMN_UNROLL = {512: ((7, 4), (10, 2)), 256: ((5, 4),), 128: ((4, 4),)}
 # How many steps of b ahead of the arithmetic the prefetch runs.
 _PREFETCH_STEPS = 8
 
@@ -91,7 +94,7 @@ def tile(target: Target, dtype: DType) -> Tile:
 
 @functools.cache
 def micro_kernel(dtype: DType, walk: str, rows: int, vectors: int = 0) -> Kernel:
-    """Return the micro-kernel of a walk (see the module) and a number of rows; `vectors` for `row` and `column` only."""
+    """Return the micro-kernel of a walk (see the module) and a number of rows; `vectors` in a row of `row` and `column`, columns of `inner`."""
     emit = {"row": _emit_tile, "column": _emit_tile, "inner": _emit_inner, "vector": _emit_vector}[walk]
     return Kernel(("dot.micro", dtype.name, walk, rows, vectors), lambda target: emit(target, dtype, walk, rows, vectors))
 
@@ -171,10 +174,10 @@ def _emit_tile(target: Target, dtype: DType, walk: str, rows: int, vectors: int)
 
 
 def _unroll(target: Target, walk: str, rows: int) -> int:
-    """Return how often to unroll: many rows walked by column need so many addresses that unrolling would spill accumulators."""
-    if walk == "column" and rows >= _TILES[target.arch, target.vector_bits][0] - 1:
-        return 1
-    return _UNROLL
+    """Return how many steps of k the loop takes at once."""
+    if walk == "row":
+        return _UNROLL
+    return next((unroll for most, unroll in _COLUMN_UNROLL[target.vector_bits] if rows <= most), 1)
 
 
 def _accumulate(x: Arithmetic, walk: str, rows: int, vectors: int, unroll: int) -> list[str]:
@@ -270,16 +273,20 @@ def _store_or_copy(x: Arithmetic, sums: list[str], c_rows: list[str], vectors: i
 # --- inner ------------------------------------------------------------------------------------------------------------------------------
 
 
-def inner_columns(rows: int) -> int:
-    """Return the columns of an `inner` tile."""
-    return 2 * INNER_COLUMNS if rows == 1 else INNER_COLUMNS
+def inner_tile(target: Target, rows: int) -> tuple[int, int]:
+    """Return the rows and columns of `inner` tiles for a number of rows."""
+    most, single, several = _INNER_TILES[target.vector_bits]
+    tiles = -(-rows // most)
+    height = -(-rows // tiles)
+    return height, single if height == 1 else several
 
 
 def _emit_inner(target: Target, dtype: DType, walk: str, rows: int, vectors: int) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", MICRO_ARGUMENTS)
     x = Arithmetic(f, target, dtype)
-    columns = inner_columns(rows)
+    # The last tile may have a single row, but is as wide as the others: its columns come as `vectors`.
+    columns = vectors
     # Columns beyond n repeat the last one; their sums are not stored.
     last = f.sub("%n", 1)
     a = [x.at("%a", f.mul("%sa", r) if r else 0) for r in range(rows)]
@@ -371,7 +378,7 @@ def _emit_vector(target: Target, dtype: DType, walk: str, rows: int, vectors: in
     x = Arithmetic(f, target, dtype)
     accumulate = f.icmp("ne", "%accumulate", 0)
     start: str = "0"
-    width = VECTOR_WIDTH
+    width = _VECTOR_WIDTH
     # Whole groups of 8, 4, 2 and 1 vectors, then what is left.
     while width:
         end = f.band("%n", -(width * x.lanes))
