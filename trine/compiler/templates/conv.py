@@ -146,13 +146,14 @@ def _emit(target: Target, copy: bool, q_axis: str) -> str:
         first_panel = f.mul(chunk, g["chunk_panels"])
         last_panel = f.min(g["panels"], f.add(first_panel, g["chunk_panels"]))
         with f.loop(0, g["jobs"]) as number:
-            job = _load_entry(f, JOB_FIELDS, f.add(g["first_job"], f.mul(number.index, len(JOB_FIELDS))))
+            job = load_entry(f, JOB_FIELDS, f.add(g["first_job"], f.mul(number.index, len(JOB_FIELDS))))
             _emit_job(f, g, job, q_axis, a, weights, y, start, (first_panel, last_panel))
     f.ret()
     return module.text()
 
 
-def _load_entry(f: Function, names: tuple[str, ...], first: str) -> dict[str, str]:
+def load_entry(f: Function, names: tuple[str, ...], first: str) -> dict[str, str]:
+    """Load the parameters from number `first` (a run-time value) on; names such as k0 are those of kernels, which are pointers."""
     base = f.gep("%params", first, "i64")
     pointers = {name: f.gep(base, i, "i64") for i, name in enumerate(names)}
     return {name: f.load("ptr" if name[0] == "k" and name[1:].isdigit() else "i64", p, 8) for name, p in pointers.items()}
@@ -168,7 +169,7 @@ def _emit_job(
         y_block = f.gep(y_block, f.mul(start[axis], job["y_stride_" + axis]))
     with f.loop(0, job["k_blocks"]) as number:
         entry = f.add(job["first_k_block"], f.mul(number.index, len(K_BLOCK_FIELDS)))
-        block = _load_entry(f, K_BLOCK_FIELDS, entry)
+        block = load_entry(f, K_BLOCK_FIELDS, entry)
         runs = f.gep("%params", block["first_run"], "i64")
         with f.loop(*panels) as panel:
             group, within = f.udiv(panel.index, g["group_panels"]), f.urem(panel.index, g["group_panels"])

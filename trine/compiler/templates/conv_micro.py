@@ -125,7 +125,6 @@ _CONV_ARGUMENTS = (
     ("ptr noalias", "a"), ("i64", "aq"), ("i64", "ap"), ("ptr", "runs"), ("i64", "count"), ("ptr noalias", "b"),
     ("ptr noalias", "y"), ("i64", "yq"), ("i64", "yp"), ("i64", "remaining"), ("i64", "accumulate"),
 )  # fmt: skip
-CONV_ARGUMENT_TYPES = tuple(t.split()[0] for t, _ in _CONV_ARGUMENTS)
 
 
 def conv_micro(dtype: DType, q: int, p: int, vectors: int, masked: bool, depthwise: bool) -> Kernel:
@@ -211,7 +210,6 @@ _WEIGHT_ARGUMENTS = (
     ("ptr noalias", "a"), ("i64", "an"), ("i64", "ah"), ("i64", "aw"), ("i64", "aq"), ("i64", "ap"), ("ptr noalias", "b"), ("i64", "bn"),
     ("i64", "nn"), ("i64", "nh"), ("i64", "nw"), ("ptr noalias", "d"), ("i64", "dq"), ("i64", "accumulate"),
 )  # fmt: skip
-WEIGHT_ARGUMENT_TYPES = tuple(t.split()[0] for t, _ in _WEIGHT_ARGUMENTS)
 
 
 def weight_micro(dtype: DType, q: int, p: int, depthwise: bool) -> Kernel:
@@ -256,7 +254,7 @@ def _row_of_weights(f: Function, v: Vectors, state: list[str], q: int, p: int, d
         with f.loop(low, high, step, list(zip(types, state, strict=True))) as pixel:
             pointers, b, acc = pixel.carried[:q], pixel.carried[q], pixel.carried[q + 1 :]
             for _ in range(step):
-                grads = [v.load(f.gep(b, h * v.bytes) if h else b, aligned=True) for h in range(VECTORS)]
+                grads = [v.load(f.gep(b, h * v.bytes) if h else b) for h in range(VECTORS)]
                 for i in range(q):
                     for j in range(p):
                         for h in range(VECTORS):

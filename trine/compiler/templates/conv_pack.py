@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from trine import dtypes
 from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
@@ -50,12 +51,15 @@ def _for_rows(f: Function, lanes: int, count: str, masked: bool, body: Callable[
 
 # --- layouts of activations -----------------------------------------------------------------------------------------------------------------
 
+# Only the size of an element matters to a copy.
+_BITS = {4: dtypes.int32, 8: dtypes.int64}
 LAYOUT_FIELDS = ("row_blocks", "rows", "columns")
 
 
 def layout_kernel(dtype: DType) -> Kernel:
     """Return the kernel that transposes each matrix of a batch, ``(batch, rows, columns) -> (batch, columns, rows)``; a unit is a strip of rows."""
-    return Kernel(("conv_layout", dtype.itemsize), lambda target: _emit_layout(target, dtype))
+    bits = _BITS[dtype.itemsize]
+    return Kernel(("conv_layout", bits.name), lambda target: _emit_layout(target, bits))
 
 
 def _emit_layout(target: Target, dtype: DType) -> str:
