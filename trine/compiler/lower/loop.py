@@ -1,0 +1,303 @@
+"""Loop nests to commands: the form of the kernel, its parallel units, its parameters."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from trine.compiler.lower.loop_canonical import Canonical, canonical
+from trine.compiler.lower.loop_split import chunking, split
+from trine.compiler.nest import Instruction, LoopNest
+from trine.compiler.program import Command, Kernel, Operand, Value
+from trine.compiler.target import Target
+from trine.compiler.templates.loop import emit_loop, vector_copies, vector_lanes
+from trine.compiler.templates.loop_body import is_supported
+from trine.compiler.templates.loop_random import BLOCK
+from trine.compiler.templates.loop_structure import (
+    AccessInfo,
+    InstructionInfo,
+    LoopStructure,
+    Schedule,
+    cost,
+    parameters,
+    schedule,
+)
+from trine.compiler.templates.loop_types import round_constant
+from trine.core.graph import Node
+from trine.dtypes import DType
+
+UNIT_BYTES = 32768  # memory that a unit of the parallel loop touches, about
+SHORT_ROW = 16  # rows up to this length are computed side by side, one per lane
+COLUMN_BLOCK = 256
+KEPT_BYTES = 1 << 21  # scratch memory per thread above which values are computed again
+SMALL_CONSTANTS = frozenset(repr(c) for v in (0, 1, -1, 2, -2) for c in (v, float(v))) | {"0.5", "-0.5", "inf", "-inf", "nan", "-0.0"}
+# Integer constants in these stay in the code, where they become shifts and masks.
+_STRENGTH_REDUCED = frozenset("bitwise_and bitwise_or bitwise_xor shift_left shift_right floor_div remainder fmod".split())
+_LEAVES = frozenset({"const", "scalar", "iota", "random_bits"})
+_NODE_ID = Callable[[Node | None], int]
+
+
+@dataclass(slots=True)
+class Template:
+    """A kernel and what the computation of its parameters needs to know."""
+
+    structure: LoopStructure
+    kernel: Kernel
+    plan: Schedule
+    names: list[tuple[Any, ...]]
+    lanes: int
+    copies: int
+    flops: int
+
+
+_templates: dict[tuple[str, LoopStructure], Template] = {}
+_MAX_TEMPLATES = 4096
+
+
+def unsupported(op: str, dtype: DType) -> bool:
+    """Return True if the native engine has no code for an elementwise primitive on operands of `dtype`."""
+    if op in _LEAVES:
+        return dtype.is_complex
+    return not is_supported(op, dtype)
+
+
+def lower_loop(
+    target: Target,
+    nest: LoopNest,
+    temporaries: Callable[[tuple[int, ...], DType], Value],
+    threads: int,
+    node_id: _NODE_ID = lambda node: 0,
+) -> list[Command]:
+    """Return the commands that compute a nest.
+
+    Args:
+        target: what the kernels are compiled for.
+        nest: the fused kernel.
+        temporaries: makes a row-major temporary (for the partial results of long reductions).
+        threads: number of threads that will run it. The commands do not depend on it: results are the same for any number.
+        node_id: gives the number by which the status block names a `check_index` node.
+    """
+    if any(axis.extent == 0 and not axis.reduced for axis in nest.axes):
+        return []
+    c = canonical(nest)
+    chunks = chunking(c, SHORT_ROW)
+    if chunks is None:
+        return [_command(target, nest, c, (), 0, node_id)]
+    partial, combination = split(nest, c, chunks, temporaries)
+    first = _command(target, nest, partial, chunks.axes, chunks.size, node_id)
+    return [first, *lower_loop(target, combination, temporaries, threads, node_id)]
+
+
+# --- forms --------------------------------------------------------------------------------------------------------------------------
+
+
+def arrange(c: Canonical, lanes: int) -> tuple[Canonical, int, int, bool]:
+    """Order the axes: outer, inner, vector. Return the nest, the numbers of outer and inner axes, and whether the vector axis is reduced."""
+    parallel = [k for k, r in enumerate(c.reduced) if not r]
+    reduced = [k for k, r in enumerate(c.reduced) if r]
+    if not parallel and not reduced:
+        c = Canonical([1], [False], c.walks, c.instructions, {i: [0] for i in c.coefficients}, c.stores)
+        for walk in c.walks:
+            walk.strides = [1]
+        return c, 0, 0, False
+    along = bool(reduced) and c.reduced[-1]
+    if along and parallel and prod(c.extents[k] for k in reduced) <= SHORT_ROW and c.extents[parallel[-1]] >= lanes // 2:
+        along = False
+    vector = reduced[-1] if along else parallel[-1]
+    outer = [k for k in parallel if k != vector]
+    inner = [k for k in reduced if k != vector]
+    return c.permuted([*outer, *inner, vector]), len(outer), len(inner), along
+
+
+def _access_info(c: Canonical, vector: int) -> tuple[AccessInfo, ...]:
+    infos = []
+    for walk in c.walks:
+        dtype = walk.access.value.dtype
+        classes = ["0" if stride == 0 else "s" for stride in walk.strides]
+        stride = walk.strides[vector]
+        if stride == 1:
+            classes[vector] = "1"
+        elif abs(stride) * dtype.itemsize * 64 >= 1 << 31:
+            classes[vector] = "S"
+        bounds = tuple(b[0] for b in walk.bounds)
+        if vector in bounds and stride == 0:
+            classes[vector] = "s"
+        infos.append(AccessInfo(dtype.name, "".join(classes), bounds, repr(walk.access.fill) if bounds else "0"))
+    return tuple(infos)
+
+
+def _instruction_info(c: Canonical, vector: int, single: bool) -> tuple[InstructionInfo, ...]:
+    """Return the key's form of the instructions; `single`: no reduced axis is left, so that reductions are over one element."""
+    users: dict[int, set[str]] = {}
+    for instruction in c.instructions:
+        for a in instruction.args:
+            users.setdefault(a, set()).add(instruction.op)
+    infos = []
+    for i, instruction in enumerate(c.instructions):
+        op, args, dtype, attrs = instruction.op, instruction.args, instruction.dtype, instruction.attrs
+        if op == "const":
+            text = _number_text(attrs[0], dtype)
+            embedded = text in SMALL_CONSTANTS or dtype.code == "b" or (dtype.is_integer and bool(users.get(i, set()) & _STRENGTH_REDUCED))
+            attrs = ("", text) if embedded else ("param",)
+        elif op == "iota":
+            row = c.coefficients[i]
+            attrs = ("".join("0" if q == 0 else "1" if q == 1 and k == vector else "s" for k, q in enumerate(row)),)
+        elif op == "check_index" or op == "cast" or op == "bitcast":
+            attrs = ()
+        elif op == "reduce" and single:
+            op, args, attrs = ("const", (), ("", "0")) if attrs[0].startswith("arg") else ("stop_gradient", args, ())
+        infos.append(InstructionInfo(op, args, dtype.name, attrs))
+    return tuple(infos)
+
+
+def _number_text(value: Any, dtype: DType) -> str:
+    if dtype.code == "b":
+        return repr(bool(value))
+    return repr(float(value)) if dtype.is_floating_point else repr(int(value))
+
+
+def _aligned(c: Canonical, vector: int, along: bool) -> bool:
+    """Return True if every random number's flat index is a multiple of 64 at the start of each row of vectors."""
+    found = False
+    for instruction in c.instructions:
+        if instruction.op == "random_bits":
+            row = c.coefficients.get(instruction.args[2])
+            if row is None or along:
+                return False
+            offset = c.instructions[instruction.args[2]].attrs[1]
+            found = row[vector] == 1 and offset % BLOCK == 0 and all(q % BLOCK == 0 for k, q in enumerate(row) if k != vector)
+            if not found:
+                return False
+    return found
+
+
+def _template(target: Target, s: LoopStructure) -> Template:
+    found = _templates.get((target.name, s))
+    if found is None:
+        if len(_templates) >= _MAX_TEMPLATES:
+            _templates.clear()
+        plan = schedule(s)
+        kernel = Kernel(("loop", s), lambda t: emit_loop(s, t))
+        lanes = vector_lanes(s, plan, target)
+        flops = sum(cost(s, i) for p in plan.passes for i in p.needed) + sum(cost(s, i) for i in plan.rows if plan.is_vector[i])
+        names = parameters(s, len(plan.kept))
+        found = Template(s, kernel, plan, names, lanes, vector_copies(s, plan, lanes), flops)
+        _templates[target.name, s] = found
+    return found
+
+
+def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int, ...], chunk: int, node_id: _NODE_ID) -> Command:
+    c, outer, inner, along = arrange(c, target.vector_bits // 32)
+    vector = outer + inner
+    units = tuple(range(outer)) if along else (*range(outer), -1)
+    # The chunk axis is the first outer one; the split axis is given by its number among the reduced axes.
+    placed = (0, outer + split_axes[1]) if split_axes else ()
+    s = LoopStructure(
+        *(outer, inner, along, _access_info(c, vector), _instruction_info(c, vector, not any(c.reduced)), tuple(c.stores)),
+        *(units, placed, True, _aligned(c, vector, along)),
+    )
+    template = _template(target, s)
+    scratch, kept = _kept_buffers(template, c)
+    if scratch > KEPT_BYTES:
+        template = _template(target, s._replace(keep=False))
+        scratch, kept = 0, {}
+    sizes = _unit_sizes(template, c)
+    values = {**sizes, **kept, ("chunk",): chunk}
+    params = [values[name] if name in values else _parameter(name, c, node_id) for name in template.names]
+    written = {a for _, a in c.stores}
+    operands = [Operand(w.access.value, w.access.offset * w.access.value.dtype.itemsize, _mode(a, c, written)) for a, w in enumerate(c.walks)]
+    points = prod(c.extents)
+    moved = sum(_bytes(c, a) for a in range(len(c.walks)))
+    total, group = sizes["total",], sizes["group",]
+    name = "row" if along else "column" if inner else "elementwise"
+    return Command(
+        *(template.kernel, operands, params, -(-total // group)),
+        cost=moved + points * template.flops // template.lanes,
+        scratch=scratch,
+        name=name,
+        nodes=nest.nodes,
+    )
+
+
+def _mode(access: int, c: Canonical, written: set[int]) -> str:
+    loaded = any(i.op == "load" and i.attrs[0] == access for i in c.instructions)
+    return ("rw" if loaded else "w") if access in written else "r"
+
+
+def _bytes(c: Canonical, a: int) -> int:
+    """Return the bytes that an access touches, at least."""
+    walk = c.walks[a]
+    return prod(e for e, stride in zip(c.extents, walk.strides, strict=True) if stride) * walk.access.value.dtype.itemsize
+
+
+def _kept_buffers(t: Template, c: Canonical) -> tuple[int, dict[tuple[Any, ...], int]]:
+    """Return the scratch bytes that a kernel needs, and the parameters that describe its buffers."""
+    if not t.plan.kept:
+        return 0, {}
+    s = t.structure
+    block = t.lanes * max(t.copies, 4)
+    pitch = -(-c.extents[s.vector] // block) * block if s.along else block
+    values: dict[tuple[Any, ...], int] = {}
+    for k in range(s.vector - 1, s.outer - 1, -1):
+        values["pitch", k] = pitch
+        pitch *= max(c.extents[k], 1)
+    at = 0
+    for n, i in enumerate(t.plan.kept):
+        values["kept", n] = at
+        dtype = s.dtype(i)
+        at += -(-pitch * (4 if dtype.is_half else dtype.itemsize) // 64) * 64
+    return at, values
+
+
+def _unit_sizes(t: Template, c: Canonical) -> dict[tuple[Any, ...], int]:
+    """Return how the parallel loop is cut into units; by the shapes alone."""
+    s = t.structure
+    extent = c.extents[s.vector]
+    rows = prod(c.extents[: s.outer])
+    per_point = sum(w.access.value.dtype.itemsize for w in c.walks if any(w.strides)) or 1
+    row_bytes = max(1, per_point * prod(c.extents[s.outer :]))
+    if s.along:
+        return {("group",): max(1, UNIT_BYTES // row_bytes), ("total",): rows, ("block",): 0, ("blocks",): 1}
+    per_column = max(1, per_point * prod(c.extents[s.outer : s.vector]))
+    block = max(UNIT_BYTES // per_column, COLUMN_BLOCK if s.inner else 1024)
+    block = -(-block // 64) * 64
+    if s.split:
+        block = max(block, 4096)
+    blocks = max(1, -(-extent // block))
+    group = max(1, UNIT_BYTES // row_bytes) if blocks == 1 else 1
+    return {("group",): group, ("total",): rows * blocks, ("block",): block, ("blocks",): blocks}
+
+
+def _parameter(name: tuple[Any, ...], c: Canonical, node_id: _NODE_ID) -> int:
+    kind = name[0]
+    if kind == "stride":
+        walk = c.walks[name[1]]
+        return walk.strides[name[2]] * walk.access.value.dtype.itemsize
+    if kind == "extent":
+        return c.extents[name[1]]
+    if kind == "low" or kind == "high":
+        return c.walks[name[1]].bounds[name[2]][1 if kind == "low" else 2]
+    if kind == "linear":
+        return prod(c.extents[k] for k in range(name[1] + 1, len(c.extents)) if c.reduced[k])
+    instruction = c.instructions[name[1]]
+    if kind == "coefficient":
+        return c.coefficients[name[1]][name[2]]
+    if kind == "offset":
+        return int(instruction.attrs[1])
+    if kind == "const":
+        return constant_bits(instruction)
+    return node_id(instruction.node) if kind == "node" else int(instruction.attrs[0])
+
+
+def constant_bits(instruction: Instruction) -> int:
+    """Return the 8 bytes, as a signed integer, in which a kernel reads a constant: the register's bits in the low part."""
+    value, dtype = instruction.attrs[0], instruction.dtype
+    if dtype.is_integer:
+        wrapped = int(value) & 0xFFFFFFFFFFFFFFFF
+        return wrapped - (1 << 64) if wrapped >> 63 else wrapped
+    number = round_constant(float(value), dtype)
+    data = struct.pack("<d", number) if dtype.itemsize == 8 else struct.pack("<f", number) + bytes(4)
+    return int(struct.unpack("<q", data)[0])
