@@ -1,0 +1,41 @@
+"""Layers and models."""
+
+from trine.nn import functional, init
+from trine.nn.activation import (
+    ELU,
+    GELU,
+    Dropout,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from trine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
+from trine.nn.conv import Conv1d, Conv2d, Conv3d
+from trine.nn.embedding import Embedding
+from trine.nn.linear import Identity, Linear
+from trine.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
+from trine.nn.module import Module
+from trine.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
+from trine.nn.parameter import Buffer, Parameter
+from trine.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    Flatten,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    Unflatten,
+)
+
+__all__ = [name for name in dir() if not name.startswith("_")]
