@@ -70,7 +70,7 @@ def fmod(v: Vector, a: str, b: str) -> str:
     value = v.select(v.both(infinite, finite), a, value)
     magnitude = w.abs(quotient)
     large = w.both(w.compare("oge", magnitude, w.c(2.0**28)), w.compare("olt", magnitude, w.c(INFINITY)))
-    return v.rare(v.any(large), "fmod", (a, b), value)
+    return v.rare(large, "fmod", (a, b), value)
 
 
 def _adjusted(v: Vector, a: str, b: str) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """Trigonometric functions and their inverses.
 
-sin, cos, tan: n = round(x 2 / pi), r = x - n pi / 2 in three parts of 33 bits (Cody and Waite; the parts are those of FreeBSD's msun),
+sin, cos, tan: n = round(x 2 / pi), r = x - n pi / 2 in four parts of 33 bits (Cody and Waite; the parts are those of FreeBSD's msun),
 minimax polynomials of sin and cos on [-pi / 4, pi / 4]. float32 is reduced in float64, where two parts do. Arguments too large for that
 go lane by lane to the C library in a function of their own, off the hot path.
 
@@ -13,7 +13,7 @@ import math
 
 from trine.compiler.math_vector import INFINITY, NAN, Vector
 
-_HALF_PI_PARTS = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
+_HALF_PI_PARTS = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21, 8.47842766036889956997e-32)
 # Above this n times a part is no longer exact.
 _REDUCIBLE = 2.0**20
 
@@ -79,7 +79,7 @@ def _with_large(v: Vector, name: str, x: str, w: Vector, wide: str, fast: str) -
     """Return `fast`, or the C library's results if a lane is finite and too large for the reduction."""
     magnitude = w.abs(wide)
     large = w.both(w.compare("oge", magnitude, w.c(_REDUCIBLE)), w.compare("olt", magnitude, w.c(INFINITY)))
-    return v.rare(v.any(large), name, (x,), fast)
+    return v.rare(large, name, (x,), fast)
 
 
 def sin(v: Vector, x: str) -> str:

@@ -186,8 +186,11 @@ class Vector:
             result = self.f.value(f"insertelement {self.type} {result}, {self.element} {value}, i64 {lane}")
         return result
 
-    def rare(self, condition: str, function: str, args: tuple[str, ...], usual: str) -> str:
-        """Return `usual`, or if `condition` (i1) holds the C library's `function` of every lane, computed in a function of its own."""
+    def rare(self, mask: str, function: str, args: tuple[str, ...], usual: str) -> str:
+        """Return `usual`, save in the lanes of `mask`: there the C library's `function`, computed out of line if there is such a lane.
+
+        A lane's result never depends on its neighbours.
+        """
         f = self.f
         name = f"{function}.{intrinsic_suffix(self.type)}.lanes"
         if name not in f.module.helpers:
@@ -196,9 +199,9 @@ class Vector:
             inner = Vector(helper, self.element, self.lanes)
             helper.ret(f"{self.type} {inner.each_lane(function, *[f'%a{i}' for i in range(len(args))])}")
         before, then, done = f.block, f.label("t"), f.label("e")
-        f.cond_br(condition, then, done)
+        f.cond_br(self.any(mask), then, done)
         f.at(then)
-        value = f.call_pointer(self.type, f"@{name}", *[(self.type, a) for a in args])
+        value = self.select(mask, f.call_pointer(self.type, f"@{name}", *[(self.type, a) for a in args]), usual)
         f.br(done)
         f.at(done)
         return f.value(f"phi {self.type} [ {usual}, %{before} ], [ {value}, %{then} ]")
