@@ -1,7 +1,7 @@
 """Lowering of matrix multiplication: from a `dot` to the commands that compute it.
 
-All choices depend on shapes and strides alone, never on the number of threads, and K is walked in the same order in every block: the result is
-the same bit for bit however the units are shared out.
+All choices depend on shapes and strides alone, never on the number of threads, and K is walked in the same order in every block: the
+result is the same bit for bit however the units are shared out.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _cost(p: _Problem, dtype: DType) -> int:
 
 
 def _integer_command(p: _Problem, dtype: DType, nodes: tuple[Node, ...]) -> Command:
-    params = [p.m, p.n, p.k, p.a_m, p.a_k, p.b_k, p.b_n, p.c_m, p.n if p.b_n == 1 else 0, 0, len(p.axes)]
+    params: list[int | Kernel] = [p.m, p.n, p.k, p.a_m, p.a_k, p.b_k, p.b_n, p.c_m, p.n if p.b_n == 1 else 0, 0, len(p.axes)]
     for axis in p.axes:
         params += axis
     kernel = integer_kernel(dtype, 0)

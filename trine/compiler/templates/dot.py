@@ -1,14 +1,14 @@
 """Micro-kernels of matrix multiplication: a register-blocked tile of the result, for any number of steps along K.
 
-The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), and of BLIS: panels of the operands are
-packed so that a micro-kernel streams through them, and it keeps a tile of the result in registers.
+The method is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), and of BLIS: panels of the
+operands are packed so that a micro-kernel streams through them, and it keeps a tile of the result in registers.
 
 Every micro-kernel has the signature
 
     void kernel(ptr a, i64 sa, ptr b, i64 sb, i64 k, ptr c, i64 ldc, i64 accumulate, i64 n)
 
-It computes ``rows`` rows and the first n of its columns of c (row stride ldc, column stride 1): c = a b, or c += a b if `accumulate` is not 0.
-All strides count elements. How it walks its operands is its *walk*:
+It computes ``rows`` rows and the first n of its columns of c (row stride ldc, column stride 1): c = a b, or c += a b if `accumulate`
+is not 0. All strides count elements. How it walks its operands is its *walk*:
 
 - ``row``: ``a[k * sa + r]``, ``b[k * sb + j]``: a packed panel, or a matrix whose rows are adjacent in memory;
 - ``column``: ``a[r * sa + k]``, ``b[k * sb + j]``: a matrix as it lies in memory;
@@ -24,6 +24,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trine.compiler.compile import best_of
 from trine.compiler.ir import Function, Module, intrinsic_suffix
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target, llvm_type
@@ -54,7 +55,7 @@ _INNER_TILES = {512: (4, 8, 4), 256: (2, 8, 4), 128: (2, 4, 4)}
 # Most adjacent vectors of columns that a `vector` kernel sums at once: enough to hide the latency of memory.
 _VECTOR_WIDTH = 8
 _UNROLL = 4
-# Vector bits -> (rows, unrolling): walked by column, more rows need so many addresses that unrolling would spill sums to the stack.
+# Vector bits -> (rows, unrolling to try first): walked by column, more rows need so many addresses that unrolling spills sums to the stack.
 _COLUMN_UNROLL = {512: ((7, 4), (10, 2)), 256: ((5, 4),), 128: ((4, 4),)}
 # How many steps of b ahead of the arithmetic the prefetch runs.
 _PREFETCH_STEPS = 8
@@ -94,7 +95,10 @@ def tile(target: Target, dtype: DType) -> Tile:
 
 @functools.cache
 def micro_kernel(dtype: DType, walk: str, rows: int, vectors: int = 0) -> Kernel:
-    """Return the micro-kernel of a walk (see the module) and a number of rows; `vectors` in a row of `row` and `column`, columns of `inner`."""
+    """Return the micro-kernel of a walk (see the module) and a number of rows.
+
+    `vectors` are those in a row of `row` and `column` tiles, the columns of `inner` ones; 0 for `vector`.
+    """
     emit = {"row": _emit_tile, "column": _emit_tile, "inner": _emit_inner, "vector": _emit_vector}[walk]
     return Kernel(("dot.micro", dtype.name, walk, rows, vectors), lambda target: emit(target, dtype, walk, rows, vectors))
 
@@ -155,6 +159,31 @@ def prefetch(f: Function, pointer: str, *, write: bool = False) -> None:
 
 
 def _emit_tile(target: Target, dtype: DType, walk: str, rows: int, vectors: int) -> str:
+    return _emit_unrolled(target, dtype, walk, rows, vectors, _unroll(target, dtype, walk, rows, vectors))
+
+
+@functools.cache
+def _unroll(target: Target, dtype: DType, walk: str, rows: int, vectors: int) -> int:
+    """Return how many steps of k the loop takes at once: the most that keeps the sums in registers."""
+    first = _UNROLL
+    if walk == "column":
+        first = next((unroll for most, unroll in _COLUMN_UNROLL[target.vector_bits] if rows <= most), 1)
+    if first == 1:
+        return 1
+    emitted: dict[str, int] = {}
+
+    def emitter(unroll: int) -> Callable[[Target], str]:
+        def emit(target: Target) -> str:
+            text = _emit_unrolled(target, dtype, walk, rows, vectors, unroll)
+            emitted[text] = unroll
+            return text
+
+        return emit
+
+    return emitted[best_of([emitter(unroll) for unroll in (4, 2, 1) if unroll <= first], target)]
+
+
+def _emit_unrolled(target: Target, dtype: DType, walk: str, rows: int, vectors: int, unroll: int) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", MICRO_ARGUMENTS)
     x = Arithmetic(f, target, dtype)
@@ -164,20 +193,13 @@ def _emit_tile(target: Target, dtype: DType, walk: str, rows: int, vectors: int)
     for row in c_rows:
         prefetch(f, row, write=True)
         prefetch(f, x.at(row, wide - 1), write=True)
-    sums = _accumulate(x, walk, rows, vectors, _unroll(target, walk, rows))
+    sums = _accumulate(x, walk, rows, vectors, unroll)
     if target.vector_bits == 512:
         _store_masked(x, sums, c_rows, vectors)
     else:
         _store_or_copy(x, sums, c_rows, vectors, buffer)
     f.ret()
     return module.text()
-
-
-def _unroll(target: Target, walk: str, rows: int) -> int:
-    """Return how many steps of k the loop takes at once."""
-    if walk == "row":
-        return _UNROLL
-    return next((unroll for most, unroll in _COLUMN_UNROLL[target.vector_bits] if rows <= most), 1)
 
 
 def _accumulate(x: Arithmetic, walk: str, rows: int, vectors: int, unroll: int) -> list[str]:

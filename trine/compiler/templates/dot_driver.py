@@ -1,7 +1,7 @@
 """The loops around the micro-kernels: blocks of the result as parallel units, packing, blocking along K.
 
-The same driver serves every strategy; the lowering chooses by its parameters (`PARAMETERS`) which operand is packed when, how large the blocks
-are, and which micro-kernel runs. Strides count elements.
+The same driver serves every strategy; the lowering chooses by its parameters (`PARAMETERS`) which operand is packed when, how large the
+blocks are, and which micro-kernel runs. Strides count elements.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _range(f: Function, index: str, block: str, extent: str) -> tuple[str, str]:
 
 
 class _Driver:
-    """Emits the work of one unit. `types` are integer types of the sizes of the elements of a, b and c (only moved here, not computed with)."""
+    """Emits the work of one unit. `types` are integer types as large as the elements of a, b and c, which are only addressed here."""
 
     def __init__(
         self, f: Function, p: dict[str, str], functions: dict[str, str], types: tuple[str, str, str], panel: int, scratch: str

@@ -16,12 +16,13 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trine import dtypes
 from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target, llvm_type
 from trine.compiler.templates.dot import Arithmetic
 from trine.compiler.templates.dot_driver import batch_offsets
+from trine.compiler.templates.loop_convert import from_half_bits
+from trine.compiler.templates.loop_types import Context
 from trine.dtypes import DType
 
 PACK_ARGUMENTS = (
@@ -57,30 +58,6 @@ def packer(source: DType, dtype: DType, layout: str) -> Kernel:
     return Kernel(("dot.pack", source.name, dtype.name, layout), text)
 
 
-def half_to_float(f: Function, bits: str, lanes: int, source: DType, *, native: bool) -> str:
-    """Convert `<lanes x i16>` bit patterns of float16 or bfloat16 to `<lanes x float>`, exactly."""
-    half, wide, real = f"<{lanes} x i16>", f"<{lanes} x i32>", f"<{lanes} x float>"
-
-    def splat(value: int) -> str:
-        return "<" + ", ".join([f"i32 {value}"] * lanes) + ">"
-
-    if source is dtypes.float16 and native:
-        return f.value(f"fpext <{lanes} x half> {f.value(f'bitcast {half} {bits} to <{lanes} x half>')} to {real}")
-    x = f.value(f"zext {half} {bits} to {wide}")
-    if source is dtypes.bfloat16:
-        return f.value(f"bitcast {wide} {f.value(f'shl {wide} {x}, {splat(16)}')} to {real}")
-    # The bits of the magnitude, moved to a float's place, are the value times 2**-112; the multiplication also normalises subnormals.
-    magnitude = f.value(f"and {wide} {x}, {splat(0x7FFF)}")
-    shifted = f.value(f"bitcast {wide} {f.value(f'shl {wide} {magnitude}, {splat(13)}')} to {real}")
-    scale = "<" + ", ".join(["float 0x46F0000000000000"] * lanes) + ">"
-    scaled = f.value(f"bitcast {real} {f.value(f'fmul {real} {shifted}, {scale}')} to {wide}")
-    special = f.value(f"icmp uge {wide} {magnitude}, {splat(0x7C00)}")
-    exponent = f.value(f"select <{lanes} x i1> {special}, {wide} {splat(0x7F800000)}, {wide} zeroinitializer")
-    sign = f.value(f"shl {wide} {f.value(f'and {wide} {x}, {splat(0x8000)}')}, {splat(16)}")
-    signed = f.value(f"or {wide} {f.value(f'or {wide} {scaled}, {exponent}')}, {sign}")
-    return f.value(f"bitcast {wide} {signed} to {real}")
-
-
 class _Source:
     """Reads the source as vectors or scalars of the packed type."""
 
@@ -89,7 +66,7 @@ class _Source:
         self.x = Arithmetic(f, target, dtype)
         self.source = source
         self.same = source is dtype
-        self.native = target.has_half_conversion
+        self.target = target
         # A half element is loaded as its bits.
         self.element = llvm_type(dtype) if self.same else "i16"
         self.vector = f"<{self.x.lanes} x {self.element}>"
@@ -104,19 +81,15 @@ class _Source:
             value = f.masked_load(self.vector, pointer, mask, x.lanes, self.source.itemsize)
         else:
             value = f.load(self.vector, pointer, self.source.itemsize)
-        return value if self.same else half_to_float(f, value, x.lanes, self.source, native=self.native)
+        return value if self.same else from_half_bits(Context(f, self.target, x.lanes), value, self.source)
 
     @property
     def has_mask(self) -> bool:
         return self.x.has_mask and self.same
 
     def load_scalar(self, pointer: str) -> str:
-        f = self.f
-        value = f.load(self.element, pointer, self.source.itemsize)
-        if self.same:
-            return value
-        one = f.value(f"insertelement <1 x i16> poison, i16 {value}, i64 0")
-        return f.value(f"extractelement <1 x float> {half_to_float(f, one, 1, self.source, native=self.native)}, i64 0")
+        value = self.f.load(self.element, pointer, self.source.itemsize)
+        return value if self.same else from_half_bits(Context(self.f, self.target, 1), value, self.source)
 
 
 def _copy_elements(s: _Source, start: str, panel: str, low: str, high: str, k: tuple[str, str]) -> None:
