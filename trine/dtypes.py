@@ -240,7 +240,9 @@ def of_python(value: object, default: DType = float32) -> DType:
         return default
     if isinstance(value, complex):
         return COMPLEX_OF[default]
-    raise DTypeError(message("dtype: not a number", received=f"{value!r} of type {type(value).__name__}", expected="bool, int, float or complex"))
+    raise DTypeError(
+        message("dtype: not a number", received=f"{value!r} of type {type(value).__name__}", expected="bool, int, float or complex")
+    )
 
 
 # --- bfloat16 -----------------------------------------------------------------------------------------------------------------------

@@ -42,7 +42,15 @@ def test_binary(name):
 
 @pytest.mark.parametrize(
     ("name", "bad"),
-    [("add", bool_), ("div", int64), ("lt", complex64), ("maximum", complex64), ("bitwise_and", float32), ("atan2", complex64), ("shift_left", bool_)],
+    [
+        ("add", bool_),
+        ("div", int64),
+        ("lt", complex64),
+        ("maximum", complex64),
+        ("bitwise_and", float32),
+        ("atan2", complex64),
+        ("shift_left", bool_),
+    ],
 )
 def test_dtypes_that_a_binary_refuses(name, bad):
     with pytest.raises(DTypeError, match=f"{name}: not defined for {bad.name}"):
@@ -111,7 +119,12 @@ def test_const_is_canonical():
     assert math.copysign(1, build.const(-0.0, float32).attrs[0]) == -1
     assert build.const(2049, dtypes.float16).attrs == (2048.0,) and build.const(257, dtypes.bfloat16).attrs == (256.0,)
     assert build.const(1, complex64).attrs == (1 + 0j,)
-    for value, dtype, error in [(0.5, int64, DTypeError), (math.nan, int64, DTypeError), (256, uint8, ArgumentError), (1j, float32, DTypeError)]:
+    for value, dtype, error in [
+        (0.5, int64, DTypeError),
+        (math.nan, int64, DTypeError),
+        (256, uint8, ArgumentError),
+        (1j, float32, DTypeError),
+    ]:
         with pytest.raises(error, match="const"):
             build.const(value, dtype)
 
@@ -186,9 +199,7 @@ BAD_CALLS = {
     "take_along: the index does not fit": lambda: build.take_along(node(), node((3, 3), **INDEX), 1),
     "put: the value has the wrong shape": lambda: build.put(node(), node((4,), **INDEX), node((3, 3)), 0),
     "put: no such mode": lambda: build.put(node(), node((4,), **INDEX), node((4, 3)), 0, "mul"),
-    "put with mode add: not defined for bool": lambda: build.put(
-        node(dtype=bool_), node((4,), **INDEX), node((4, 3), bool_), 0, "add"
-    ),
+    "put with mode add: not defined for bool": lambda: build.put(node(dtype=bool_), node((4,), **INDEX), node((4, 3), bool_), 0, "add"),
     "concat: shapes differ": lambda: build.concat([node((2, 3)), node((2, 4))], 0),
     "concat: no operands": lambda: build.concat([], 0),
     "update: the box": lambda: build.update(node((4, 4)), node((2, 2)), (3, 0)),

@@ -45,7 +45,9 @@ def test_conv_and_its_gradients(case):
         got = run(lambda a, b: build.conv_input_grad(a, b, x.shape, *attrs), (gy, dtype), (w, dtype))  # noqa: B023
         close(as_float(got, dtype), gx.numpy(), tolerance)
         got = run(lambda a, b: build.conv_weight_grad(a, b, w.shape, *attrs), (x, dtype), (gy, dtype))  # noqa: B023
-        np.testing.assert_allclose(as_float(got, dtype), gw.numpy(), rtol=2e-2 if dtype.is_half else 1e-4, atol=5e-2 if dtype.is_half else 1e-4)
+        np.testing.assert_allclose(
+            as_float(got, dtype), gw.numpy(), rtol=2e-2 if dtype.is_half else 1e-4, atol=5e-2 if dtype.is_half else 1e-4
+        )
 
 
 def test_conv_of_other_dtypes_and_empty_batches():

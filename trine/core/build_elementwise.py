@@ -56,7 +56,9 @@ def canonical_value(value: Any, dtype: DType, op: str = "const") -> builtins.boo
                 return complex(dtype.numpy.type(complex(value)))
         integer = int(value)
     except (TypeError, ValueError, OverflowError):
-        raise DTypeError(message(f"{op}: the value does not fit the dtype", received=repr(value), expected=f"a number of {dtype.name}")) from None
+        raise DTypeError(
+            message(f"{op}: the value does not fit the dtype", received=repr(value), expected=f"a number of {dtype.name}")
+        ) from None
     if integer != value:
         raise DTypeError(message(f"{op}: the value is not an integer", received=repr(value), expected=f"an integer for {dtype.name}"))
     info = np.iinfo(dtype.numpy)

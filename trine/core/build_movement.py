@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import math
 from collections.abc import Sequence
 
 from trine import shapes
@@ -38,7 +37,9 @@ def squeeze(x: Node, axes: Sequence[int] | int | None = None) -> Node:
         return reshape(x, tuple([s for s in x.shape if s != 1]))
     chosen = canonical_axes(axes, len(x.shape), "squeeze")
     if any(x.shape[k] != 1 for k in chosen):
-        raise ShapeError(message("squeeze: an axis is not of size 1", received=f"shape {x.shape}, axes {chosen}", expected="axes of size 1"))
+        raise ShapeError(
+            message("squeeze: an axis is not of size 1", received=f"shape {x.shape}, axes {chosen}", expected="axes of size 1")
+        )
     return reshape(x, tuple([s for k, s in enumerate(x.shape) if k not in chosen]))
 
 
@@ -123,7 +124,7 @@ def _canonical_range(start: int, stop: int, step: int) -> tuple[int, int, int]:
 def flip(x: Node, axes: Sequence[int] | int) -> Node:
     """Return `x` reversed along `axes`; axes with at most one element drop out."""
     chosen = tuple([k for k in canonical_axes(axes, len(x.shape), "flip") if x.shape[k] > 1])
-    return derived("flip", x, (chosen,), x.shape) if chosen and math.prod(x.shape) else x
+    return derived("flip", x, (chosen,), x.shape) if chosen and 0 not in x.shape else x
 
 
 def concat(nodes: Sequence[Node], axis: int) -> Node:
@@ -198,7 +199,9 @@ def sum_to(x: Node, shape: Shape) -> Node:
     lead = len(x.shape) - len(shape)
     axes = (*range(lead), *[k + lead for k, s in enumerate(shape) if s == 1 and x.shape[k + lead] != 1])
     if lead < 0 or any(s not in (1, x.shape[k + lead]) for k, s in enumerate(shape)):
-        raise ShapeError(message("sum_to: not a shape that broadcasts to this one", received=f"{shape} for {x.shape}", expected="sizes equal or 1"))
+        raise ShapeError(
+            message("sum_to: not a shape that broadcasts to this one", received=f"{shape} for {x.shape}", expected="sizes equal or 1")
+        )
     from trine.core.build_reduce import sum
 
     return reshape(sum(x, axes), shape)

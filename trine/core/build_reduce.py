@@ -80,7 +80,9 @@ def per_axis(value: PerAxis, rank: int, op: str) -> Shape:
     if not isinstance(value, Sequence):
         values *= rank
     if len(values) != rank:
-        raise ArgumentError(message(f"{op}: wrong number of values", received=values, expected=f"one integer, or one per spatial axis ({rank})"))
+        raise ArgumentError(
+            message(f"{op}: wrong number of values", received=values, expected=f"one integer, or one per spatial axis ({rank})")
+        )
     return values
 
 

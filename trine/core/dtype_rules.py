@@ -60,7 +60,9 @@ def check_index_dtype(op: str, index: Node) -> None:
     """Raise DTypeError unless the node may serve as an index."""
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise DTypeError(
-            message(f"{op}: an index must be an integer", received=index.dtype.name, expected="int64 or int32", fix="cast the index to int64")
+            message(
+                f"{op}: an index must be an integer", received=index.dtype.name, expected="int64 or int32", fix="cast the index to int64"
+            )
         )
 
 
@@ -92,7 +94,9 @@ def same_size_target(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) 
     dtype = target(op, operands, attrs)
     if dtype.itemsize != operands[0].dtype.itemsize or (dtype is dtypes.bool_) != (operands[0].dtype is dtypes.bool_):
         raise DTypeError(
-            message(f"{op}: element sizes differ", received=f"{operands[0].dtype.name} to {dtype.name}", expected="dtypes of the same itemsize")
+            message(
+                f"{op}: element sizes differ", received=f"{operands[0].dtype.name} to {dtype.name}", expected="dtypes of the same itemsize"
+            )
         )
     return dtype
 

@@ -106,9 +106,7 @@ class Graph:
 
     __slots__ = ("outputs", "inputs", "donations")
 
-    def __init__(
-        self, outputs: tuple[Node, ...], inputs: tuple[Node | None, ...], donations: tuple[tuple[int, int], ...] = ()
-    ) -> None:
+    def __init__(self, outputs: tuple[Node, ...], inputs: tuple[Node | None, ...], donations: tuple[tuple[int, int], ...] = ()) -> None:
         self.outputs = outputs
         self.inputs = inputs
         self.donations = donations

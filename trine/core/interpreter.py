@@ -43,7 +43,9 @@ def _value(node: Node, operands: list[Array], inputs: Sequence[Array], scalars: 
         return _input(node, inputs)
     if node.op == "scalar":
         if node.attrs[0] >= len(scalars):
-            raise ArgumentError(message("evaluate: a scalar is missing", received=f"{len(scalars)} scalars", expected=f"number {node.attrs[0]}"))
+            raise ArgumentError(
+                message("evaluate: a scalar is missing", received=f"{len(scalars)} scalars", expected=f"number {node.attrs[0]}")
+            )
         return np.array(scalars[node.attrs[0]], node.dtype.numpy)
     return REFERENCE[node.op](node, *operands)
 
@@ -57,6 +59,10 @@ def _input(node: Node, inputs: Sequence[Array]) -> Array:
         raise ShapeError(message(f"evaluate: input {position} has the wrong shape", received=array.shape, expected=node.shape))
     if array.dtype != node.dtype.numpy:
         raise DTypeError(
-            message(f"evaluate: input {position} has the wrong dtype", received=array.dtype, expected=f"{node.dtype.numpy} for {node.dtype.name}")
+            message(
+                f"evaluate: input {position} has the wrong dtype",
+                received=array.dtype,
+                expected=f"{node.dtype.numpy} for {node.dtype.name}",
+            )
         )
     return array

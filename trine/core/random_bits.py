@@ -3,8 +3,8 @@
 Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
 Element n of the flat (row-major) result is word ``(n // 16) % 4`` of the Philox output for the 128-bit counter
-``offset + 16 * (n // 64) + n % 16`` (the upper 64 bits are 0, the addition wraps at 64 bits). The key is the seed as two 32-bit words, low word
-first. So n elements consume ``16 * ceil(n / 64)`` counter values, and 16 vector lanes make four vectors of results at once.
+``offset + 16 * (n // 64) + n % 16`` (the upper 64 bits are 0, the addition wraps at 64 bits). The key is the seed as two 32-bit words, low
+word first. So n elements consume ``16 * ceil(n / 64)`` counter values, and 16 vector lanes make four vectors of results at once.
 """
 
 from __future__ import annotations

@@ -45,13 +45,15 @@ def _put_positions(node: Node, index: Array) -> Array:
     """Return the flat position in x of each element of `value`, in the shape of `value`."""
     axis, shape = node.attrs[0], node.shape
     strides = row_major_strides(shape)
-    along = index.astype(np.int64) * strides[axis]
+    along: Array = index.astype(np.int64) * strides[axis]
     others = [np.arange(n, dtype=np.int64) * s for n, s in zip(shape, strides, strict=True)]
     if node.op == "put_along":
-        rank = index.ndim
-        return sum((o.reshape([-1 if k == d else 1 for k in range(rank)]) for d, o in enumerate(others) if d != axis), along)
+        for d, offsets in enumerate(others):
+            if d != axis:
+                along = along + offsets.reshape([-1 if k == d else 1 for k in range(index.ndim)])
+        return along
     tail = len(shape) - axis - 1
-    positions = along.reshape(*[1] * axis, *index.shape, *[1] * tail)
+    positions: Array = along.reshape(*[1] * axis, *index.shape, *[1] * tail)
     rank = positions.ndim
     for d, offsets in enumerate(others):
         if d != axis:
@@ -81,7 +83,7 @@ def _argsort(node: Node, x: Array) -> Array:
         return np.argsort(value, axis=axis, kind="stable").astype(np.int64)
     # Reversed twice: equal elements keep their order and NaN comes first.
     backwards = np.flip(np.argsort(np.flip(value, axis), axis=axis, kind="stable"), axis)
-    return (x.shape[axis] - 1 - backwards).astype(np.int64)
+    return np.asarray(x.shape[axis] - 1 - backwards, np.int64)
 
 
 # --- reductions, scans, contraction ---------------------------------------------------------------------------------------------------

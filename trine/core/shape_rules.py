@@ -64,7 +64,9 @@ def permuted(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> Shape
     shape = operands[0].shape
     if sorted(attrs[0]) != list(range(len(shape))):
         raise ShapeError(
-            message(f"{op}: not a permutation of the axes", received=attrs[0], expected=f"each of 0 to {len(shape) - 1} once, for shape {shape}")
+            message(
+                f"{op}: not a permutation of the axes", received=attrs[0], expected=f"each of 0 to {len(shape) - 1} once, for shape {shape}"
+            )
         )
     return tuple([shape[k] for k in attrs[0]])
 
@@ -101,7 +103,9 @@ def sliced(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> Shape:
     shape = operands[0].shape
     start, stop, step = attrs
     if not len(start) == len(stop) == len(step) == len(shape):
-        raise ShapeError(message(f"{op}: wrong number of bounds", received=f"{start}, {stop}, {step}", expected=f"one per axis of shape {shape}"))
+        raise ShapeError(
+            message(f"{op}: wrong number of bounds", received=f"{start}, {stop}, {step}", expected=f"one per axis of shape {shape}")
+        )
     if any(not 0 <= a <= b <= n or c < 1 for a, b, c, n in zip(start, stop, step, shape, strict=True)):
         raise ShapeError(
             message(
@@ -189,7 +193,11 @@ def put_along(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> Shap
     taken_along(op, (x, index), attrs)
     if value.shape != index.shape:
         raise ShapeError(
-            message(f"{op}: the value has the wrong shape", received=f"index {index.shape}, value {value.shape}", expected=f"shape {index.shape}")
+            message(
+                f"{op}: the value has the wrong shape",
+                received=f"index {index.shape}, value {value.shape}",
+                expected=f"shape {index.shape}",
+            )
         )
     return x.shape
 
