@@ -1,0 +1,34 @@
+"""Datasets, samplers and the DataLoader."""
+
+from trine.data.collate import default_collate
+from trine.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from trine.data.loader import DataLoader
+from trine.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from trine.data.workers import WorkerError, WorkerInfo, get_worker_info
+
+__all__ = [
+    "BatchSampler",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerError",
+    "WorkerInfo",
+    "default_collate",
+    "get_worker_info",
+    "random_split",
+]

@@ -1,0 +1,121 @@
+"""Datasets: what can be indexed or iterated for examples."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from trine.errors import ArgumentError, ShapeError, message
+from trine.tensor import Tensor
+from trine.tensor.convert import as_tensor, from_numpy
+
+T = TypeVar("T")
+
+
+class Dataset(Generic[T]):
+    """Base of map-style datasets: define ``__getitem__`` and ``__len__``."""
+
+    def __getitem__(self, index: Any) -> T:
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__")
+
+    def __add__(self, other: Dataset[T]) -> ConcatDataset[T]:
+        return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset[T]):
+    """Base of datasets that are streams: define ``__iter__``."""
+
+    def __iter__(self) -> Iterator[T]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+
+class TensorDataset(Dataset[tuple[Tensor, ...]]):
+    """Examples are slices of tensors along their first axis.
+
+    >>> import trine
+    >>> data = trine.utils.data.TensorDataset(trine.zeros(5, 2), trine.arange(5))
+    >>> len(data), data[3][1].item()
+    (5, 3)
+    """
+
+    def __init__(self, *tensors: Tensor) -> None:
+        if not tensors:
+            raise ArgumentError(message("TensorDataset", received="no tensors", expected="at least one"))
+        self.tensors = tuple(as_tensor(t) for t in tensors)
+        sizes = [len(t) for t in self.tensors]
+        if len(set(sizes)) != 1:
+            raise ShapeError(message("TensorDataset: size mismatch between tensors", received=f"lengths {sizes}", expected="equal lengths"))
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(t[index] for t in self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def batch(self, indices: Sequence[int]) -> list[Tensor]:
+        """Return the collated batch of these examples in one go."""
+        rows = np.asarray(indices, np.int64)
+        return [from_numpy(t.detach()._array()[rows]) for t in self.tensors]
+
+
+class Subset(Dataset[T]):
+    """Some examples of a dataset, by index."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __getitem__(self, index: Any) -> T:
+        return self.dataset[self.indices[index]]  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class ConcatDataset(Dataset[T]):
+    """Datasets one after another."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError(message("ConcatDataset", received="no datasets", expected="at least one"))
+        self.cumulative_sizes = [int(n) for n in np.cumsum([len(d) for d in self.datasets])]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: int) -> T:
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"index {index} is out of range for a dataset of {len(self)} examples")
+        number = bisect.bisect_right(self.cumulative_sizes, position)
+        before = self.cumulative_sizes[number - 1] if number else 0
+        return self.datasets[number][position - before]  # type: ignore[no-any-return]
+
+
+def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = None) -> list[Subset[Any]]:
+    """Split a dataset at random into parts of the given lengths, or of the given fractions (which sum to 1).
+
+    Raises:
+        ArgumentError: if the lengths do not add up to the size of the dataset.
+    """
+    from trine.data.sampler import permutation
+
+    size = len(dataset)
+    counts = [int(n) for n in lengths]
+    if all(0 <= n <= 1 for n in lengths) and abs(sum(lengths) - 1) < 1e-6:
+        counts = [int(size * n) for n in lengths]
+        for i in range(size - sum(counts)):
+            counts[i % len(counts)] += 1
+    if sum(counts) != size:
+        raise ArgumentError(
+            message("random_split: lengths do not add up", received=f"sum {sum(counts)}", expected=f"{size}, the size of the dataset")
+        )
+    order = permutation(size, generator)
+    parts, start = [], 0
+    for count in counts:
+        parts.append(Subset(dataset, order[start : start + count]))
+        start += count
+    return parts

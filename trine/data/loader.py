@@ -1,0 +1,208 @@
+"""DataLoader: batches of a dataset, shuffled, fetched ahead by workers if wanted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from trine.data.collate import default_collate
+from trine.data.dataset import IterableDataset, TensorDataset
+from trine.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from trine.data.workers import Workers
+from trine.errors import ArgumentError, message
+from trine.runtime import random
+
+
+class DataLoader:
+    """Iterates over a dataset in batches.
+
+    Args:
+        dataset: map-style (``__getitem__``, ``__len__``) or iterable. batch_size: None gives single examples.
+        shuffle: a new random order each epoch. sampler, batch_sampler: instead of shuffle. num_workers: 0 fetches in this thread.
+        collate_fn: makes a batch of a list of examples. drop_last: leave out an incomplete last batch. timeout: seconds to wait for a worker.
+        worker_init_fn: called with the worker's number. generator: source of the random order. prefetch_factor: batches ahead per worker.
+        persistent_workers: keep the workers between epochs. worker_kind: "process" or "thread".
+        pin_memory, pin_memory_device: accepted; memory is the CPU's.
+
+    >>> import trine
+    >>> data = trine.utils.data.TensorDataset(trine.arange(10))
+    >>> [batch.tolist() for (batch,) in trine.utils.data.DataLoader(data, batch_size=4)]
+    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        worker_kind: str = "process",
+    ) -> None:
+        self.is_iterable = isinstance(dataset, IterableDataset)
+        _check(num_workers, timeout, worker_kind, prefetch_factor, persistent_workers)
+        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+            raise ArgumentError(message("batch_sampler is mutually exclusive with batch_size, shuffle, sampler and drop_last"))
+        if sampler is not None and shuffle:
+            raise ArgumentError(message("sampler is mutually exclusive with shuffle", received="both", fix="leave one out"))
+        if self.is_iterable and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ArgumentError(message("an iterable dataset has its own order", received="shuffle or a sampler", fix="shuffle in __iter__"))
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.num_workers, self.timeout, self.worker_init_fn = num_workers, timeout, worker_init_fn
+        self.generator, self.worker_kind, self.multiprocessing_context = generator, worker_kind, multiprocessing_context
+        self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
+        self.persistent_workers, self.pin_memory = persistent_workers, pin_memory
+        if isinstance(multiprocessing_context, str):
+            import multiprocessing
+
+            self.multiprocessing_context = multiprocessing.get_context(multiprocessing_context)
+        if sampler is None and not self.is_iterable:
+            sampler = RandomSampler(dataset, generator=generator) if shuffle and len(dataset) else SequentialSampler(dataset)
+        self.sampler = sampler
+        if batch_sampler is None and batch_size is not None and not self.is_iterable:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_sampler = batch_sampler
+        is_batched = batch_size is not None or batch_sampler is not None
+        self.collate_fn = collate_fn or (default_collate if is_batched else _identity)
+        self._workers: Workers | None = None
+
+    def __len__(self) -> int:
+        if self.is_iterable:
+            count = len(self.dataset)
+            if self.batch_size is None:
+                return count
+            return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+        return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.num_workers == 0:
+            return self._stream() if self.is_iterable else map(self._fetch(), self._tasks())
+        return self._from_workers()
+
+    def _tasks(self) -> Iterator[Any]:
+        return iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
+
+    def _fetch(self) -> Callable[[Any], Any]:
+        if self.batch_sampler is None:
+            return partial(fetch_one, self.dataset, self.collate_fn)
+        return partial(fetch_batch, self.dataset, self.collate_fn)
+
+    def _stream(self) -> Iterator[Any]:
+        return stream(self.dataset, self.collate_fn, self.batch_size, self.drop_last)
+
+    def _from_workers(self) -> Iterator[Any]:
+        workers = self._workers or self._start()
+        self._workers = workers if self.persistent_workers else None
+        try:
+            if self.is_iterable:
+                yield from workers.run(_until_dry(self.num_workers, workers))
+            else:
+                yield from workers.run(self._tasks())
+        finally:
+            if not self.persistent_workers:
+                workers.close()
+
+    def _start(self) -> Workers:
+        if self.is_iterable:
+            fetch: Callable[[Any], Any] = StreamFetch(self.dataset, self.collate_fn, self.batch_size, self.drop_last)
+        else:
+            fetch = self._fetch()
+        generator = self.generator if self.generator is not None else random.default_generator
+        seed = (generator.initial_seed() + generator.reserve(1)) & ((1 << 63) - 1)
+        return Workers(
+            fetch,
+            self.num_workers,
+            self.worker_kind,
+            self.prefetch_factor,
+            self.timeout,
+            seed,
+            self.dataset,
+            self.worker_init_fn,
+            self.multiprocessing_context,
+        )
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def fetch_one(dataset: Any, collate: Callable[[Any], Any], index: Any) -> Any:
+    """Return one example."""
+    return collate(dataset[index])
+
+
+def fetch_batch(dataset: Any, collate: Callable[[Any], Any], indices: Any) -> Any:
+    """Return the collated batch of these examples."""
+    if collate is default_collate and type(dataset) is TensorDataset:
+        return dataset.batch(indices)
+    if hasattr(dataset, "__getitems__"):
+        return collate(dataset.__getitems__(indices))
+    return collate([dataset[i] for i in indices])
+
+
+def stream(dataset: Any, collate: Callable[[Any], Any], batch_size: int | None, drop_last: bool) -> Iterator[Any]:
+    """Yield the batches of an iterable dataset."""
+    if batch_size is None:
+        yield from map(collate, dataset)
+        return
+    examples = iter(dataset)
+    while batch := list(itertools.islice(examples, batch_size)):
+        if len(batch) == batch_size or not drop_last:
+            yield collate(batch)
+
+
+class StreamFetch:
+    """Fetches the next batch of a worker's own stream, whatever the task; raises StopIteration when it is dry."""
+
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+        self.batches: Iterator[Any] | None = None
+
+    def __call__(self, task: Any) -> Any:
+        if self.batches is None:
+            self.batches = stream(*self.args)
+        try:
+            return next(self.batches)
+        except StopIteration:
+            self.batches = iter(())
+            raise
+
+    def __getstate__(self) -> Any:
+        return self.args
+
+    def __setstate__(self, state: Any) -> None:
+        self.args, self.batches = state, None
+
+
+def _until_dry(count: int, workers: Workers) -> Iterator[int]:
+    """Yield task numbers until every worker's stream has ended."""
+    for number in itertools.count():
+        if workers.num_dry >= count:
+            return
+        yield number
+
+
+def _check(num_workers: int, timeout: float, kind: str, prefetch: int | None, persistent: bool) -> None:
+    if num_workers < 0:
+        raise ArgumentError(message("DataLoader: num_workers", received=num_workers, expected="0 or more"))
+    if timeout < 0:
+        raise ArgumentError(message("DataLoader: timeout", received=timeout, expected="0 or more seconds"))
+    if kind not in ("process", "thread"):
+        raise ArgumentError(message("DataLoader: worker_kind", received=repr(kind), expected="'process' or 'thread'"))
+    if num_workers == 0 and (prefetch is not None or persistent):
+        raise ArgumentError(message("prefetch_factor and persistent_workers need workers", received="num_workers=0"))
