@@ -55,12 +55,12 @@ def _emit_mark(target: Target) -> str:
 
 
 def _emit_report(target: Target) -> str:
-    """Report the status (1, params 2, 3, 4)."""
+    """Report the status (1, params 0, 1, 2)."""
     module = Module(target.vector_bits)
     f = module.function("kernel", KERNEL_ARGUMENTS)
     status = f.load("ptr", f.gep("%table", 2, "ptr"), 8)
     for word in (1, 2, 3):
-        f.store("i64", f.param(1 + word), f.gep(status, word, "i64"), 8)
+        f.store("i64", f.param(word - 1), f.gep(status, word, "i64"), 8)
     f.store("i64", "1", status, 8)
     f.ret()
     return module.text()
