@@ -1,0 +1,147 @@
+"""The native engine: graphs become programs of compiled kernels."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cache, partial
+
+from trine import config
+from trine.compiler.cache import KernelCache, default_cache, file_name
+from trine.compiler.pipeline import compile_graph
+from trine.compiler.program import Command, HostCommand, Kernel, Program, Value
+from trine.compiler.target import Target, host_target
+from trine.compiler.templates.executor import emit_executor
+from trine.core.graph import Graph, Node, topological_order
+from trine.core.reference import apply
+from trine.runtime import executor
+from trine.runtime.memory import Buffer
+from trine.runtime.objects import load
+from trine.runtime.plan import HostCall, Launch, Output, Placement, Plan
+
+_MAX_ADDRESSES = 1 << 14
+
+
+class NativeExecutable:
+    """A compiled graph.
+
+    Attributes:
+        plan: what runs.
+    """
+
+    __slots__ = ("plan", "_num_scalars")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._num_scalars = len(plan.scalar_kinds)
+
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> list[Buffer]:
+        """Run it; see `trine.engines.base.Executable`. Scalars beyond those that the graph names are ignored."""
+        if len(scalars) != self._num_scalars:
+            scalars = scalars[: self._num_scalars]
+        return self.plan.run(inputs, scalars)
+
+
+class NativeEngine:
+    """The engine called "native".
+
+    Args:
+        target: what to compile for; default: what the settings say.
+        kernels: where compiled kernels are found; default: the cache of the process.
+    """
+
+    name = "native"
+
+    def __init__(self, target: Target | None = None, kernels: KernelCache | None = None) -> None:
+        self.target = target or host_target()
+        self.kernels = kernels or default_cache()
+        self._addresses: dict[Kernel, int] = {}
+
+    def compile(self, graph: Graph) -> NativeExecutable:
+        """Return the compiled graph.
+
+        Raises:
+            CompileError: a kernel cannot be compiled.
+        """
+        install_executor(self.target, self.kernels)
+        program = compile_graph(graph, self.target, config.settings.num_threads)
+        return NativeExecutable(self._plan(program, graph))
+
+    def _plan(self, program: Program, graph: Graph) -> Plan:
+        addresses = self._resolve(program)
+        commands = [_launch(c, addresses) if isinstance(c, Command) else _host_call(c) for c in program.commands]
+        donated = dict(graph.donations)
+        outputs = [Output(value.nbytes, donated.get(j, -1)) for j, value in enumerate(program.outputs)]
+        sources = [(_name(node), node.source) for node in program.status_nodes]
+        kinds = scalar_kinds(topological_order(graph.outputs))
+        return Plan(commands, len(program.inputs), outputs, program.arena_bytes, program.scratch_bytes, kinds, sources, self.kernels)
+
+    def _resolve(self, program: Program) -> dict[Kernel, int]:
+        """Return the address of every kernel of a program."""
+        known = self._addresses
+        missing: dict[Kernel, None] = {}
+        for command in program.commands:
+            if isinstance(command, Command):
+                for kernel in (command.kernel, *command.params):
+                    if type(kernel) is Kernel and kernel not in known:
+                        missing[kernel] = None
+        if missing:
+            if len(known) + len(missing) > _MAX_ADDRESSES:
+                self._addresses = known = {}
+                return self._resolve(program)
+            known.update(zip(missing, self.kernels.resolve(list(missing), self.target), strict=True))
+        return known
+
+
+def _launch(command: Command, addresses: dict[Kernel, int]) -> Launch:
+    params: list[int] = []
+    for operand in command.operands:
+        value = operand.value
+        params += (value.slot, value.offset + operand.offset)
+    for param in command.params:
+        params.append(addresses[param] if type(param) is Kernel else param)  # type: ignore[arg-type]
+    return Launch(addresses[command.kernel], params, command.units, command.cost, command.name)
+
+
+def _host_call(command: HostCommand) -> HostCall:
+    return HostCall(partial(apply, command.node), [_placement(v) for v in command.inputs], _placement(command.output), command.node.op)
+
+
+def _placement(value: Value) -> Placement:
+    return Placement(value.slot, value.offset, value.dtype.numpy, value.shape)
+
+
+def _name(node: Node) -> str:
+    return "index" if node.op == "check_index" else node.op
+
+
+def scalar_kinds(order: Sequence[Node]) -> str:
+    """Return one character for each run-time scalar that the nodes name: "d" for float64, "q" for int64."""
+    # A position that is not used may hold either; float64 takes both.
+    kinds: dict[int, str] = {node.attrs[0]: "d" if node.dtype.is_floating_point else "q" for node in order if node.op == "scalar"}
+    return "".join([kinds.get(k, "d") for k in range(max(kinds, default=-1) + 1)])
+
+
+_install_lock = threading.Lock()
+
+
+def install_executor(target: Target, kernels: KernelCache) -> None:
+    """Load the native code of the runtime, once."""
+    if executor.is_installed():
+        return
+    with _install_lock:
+        if not executor.is_installed():
+            loaded = load(_executor_object(target, kernels))
+            executor.install({name: loaded.address(name) for name in executor.FUNCTIONS}, loaded)
+
+
+def _executor_object(target: Target, kernels: KernelCache) -> bytes:
+    name = file_name(repr(("executor", sorted(executor.LAYOUT.items()))), target)
+    data = kernels.disk.read(name) if kernels.disk is not None else None
+    if data is None:
+        from trine.compiler import llvm  # takes 40 ms: only if it is not in the cache
+
+        data = llvm.compile_object(emit_executor(target, executor.LAYOUT), target)
+        if kernels.disk is not None:
+            kernels.disk.write([(name, data)])
+    return data
