@@ -36,6 +36,12 @@ def canonical_shape(shape: Sequence[int] | int, op: str = "shape") -> Shape:
         ArgumentError: it holds something that is not an integer.
         ShapeError: it holds a negative size.
     """
+    if type(shape) is tuple:
+        for extent in shape:
+            if type(extent) is not int or extent < 0:
+                break
+        else:
+            return shape
     try:
         result = tuple(as_int(s) for s in shape) if not hasattr(shape, "__index__") else (as_int(shape),)
     except TypeError:
@@ -66,6 +72,8 @@ def canonical_axis(axis: int, rank: int, op: str = "axis") -> int:
         AxisError: it lies outside [-rank, rank).
         ArgumentError: it is not an integer.
     """
+    if type(axis) is int and 0 <= axis < rank:
+        return axis
     try:
         position = as_int(axis)
     except TypeError:
@@ -85,6 +93,8 @@ def canonical_axes(axes: Sequence[int] | int | None, rank: int, op: str = "axes"
     if axes is None:
         return tuple(range(rank))
     listed = tuple(axes) if isinstance(axes, Sequence) else (axes,)
+    if len(listed) == 1:
+        return (canonical_axis(listed[0], rank, op),)
     result = tuple(sorted({canonical_axis(a, rank, op) for a in listed}))
     if len(result) != len(listed):
         raise AxisError(message(f"{op}: an axis stands twice", received=listed, expected="each axis once"))
