@@ -192,7 +192,7 @@ class StreamFetch:
 def _until_dry(count: int, workers: Workers) -> Iterator[int]:
     """Yield task numbers until every worker's stream has ended."""
     for number in itertools.count():
-        if workers.num_dry >= count:
+        if len(workers.dry) >= count:
             return
         yield number
 

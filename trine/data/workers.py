@@ -94,7 +94,7 @@ class Workers:
         else:
             self.tasks = [queue.SimpleQueue() for _ in range(count)]
             self.results = queue.Queue()
-        self.num_dry = 0
+        self.dry: set[int] = set()
         self.members: list[Any] = []
         for i in range(count):
             args = (fetch, self.tasks[i], self.results, WorkerInfo(i, count, seed + i, dataset), init)
@@ -132,7 +132,7 @@ class Workers:
             if isinstance(result, _Failure):
                 raise _error(result)
             if result is StopIteration:
-                self.num_dry += 1
+                self.dry.add((received - 1) % self.count)
                 continue
             yield result
 

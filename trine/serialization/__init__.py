@@ -1,0 +1,5 @@
+"""Saving and loading: safetensors files, never executable ones."""
+
+from trine.serialization.files import load, save
+
+__all__ = ["load", "save"]
