@@ -70,9 +70,11 @@ def pointwise(function):
 
 
 REFERENCE = {
-    "neg": np.negative, "abs": np.abs, "sign": np.sign, "round": np.rint, "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "neg": np.negative, "abs": np.abs, "sign": np.sign, "round": np.rint, "reciprocal": lambda x: 1 / x,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "asinh": np.arcsinh,
-    "acosh": np.arccosh, "atanh": np.arctanh, "erf": pointwise(math.erf), "erfc": pointwise(math.erfc), "atan2": np.arctan2, "pow": np.power,
+    "acosh": np.arccosh, "atanh": np.arctanh, "erf": pointwise(math.erf), "erfc": pointwise(math.erfc),
+    "atan2": np.arctan2, "pow": np.power,
     "floor_div": np.floor_divide, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
 }  # fmt: skip
 # Python's math functions have no extended precision: their own error comes on top.

@@ -113,7 +113,7 @@ class KernelCache:
         self._pending: dict[tuple[str, str], threading.Event] = {}
 
     def resolve(self, kernels: Sequence[Kernel], target: Target) -> list[int]:
-        """Return the address of each kernel's function; it stays valid as long as this cache lives.
+        """Return the address of each kernel's function; it stays valid until the process ends.
 
         Raises:
             CompileError: a kernel cannot be compiled.

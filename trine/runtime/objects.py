@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
+import os
 import platform
 import struct
 from collections.abc import Callable
@@ -348,19 +349,18 @@ _STUBS = {"x86_64": _stub_x86_64, "aarch64": _stub_aarch64}
 
 
 class LoadedObject:
-    """An object in executable memory. The memory is unmapped when this is garbage-collected: keep it while its code may run.
+    """An object in executable memory. It stays mapped until the process ends: nothing tells whether a thread still runs its code.
 
     Attributes:
         nbytes: size of the mapping.
     """
 
-    __slots__ = ("_base", "_mapping", "_symbols", "nbytes")
+    __slots__ = ("_base", "_symbols", "nbytes")
 
-    def __init__(self, mapping: mmap.mmap, base: int, symbols: dict[str, int]) -> None:
-        self._mapping = mapping
+    def __init__(self, base: int, nbytes: int, symbols: dict[str, int]) -> None:
         self._base = base
         self._symbols = symbols
-        self.nbytes = len(mapping)
+        self.nbytes = nbytes
 
     def address(self, symbol: str) -> int:
         """Return the address of a global symbol. Raises ObjectError if the object does not define it."""
@@ -377,32 +377,37 @@ def load(data: bytes) -> LoadedObject:
         ObjectError: the object is damaged, of another architecture, or refers to an unknown symbol.
         AllocationError: the system gives no memory, or forbids making it executable.
     """
-    mappings: list[tuple[mmap.mmap, int]] = []
+    mappings: list[tuple[int, int]] = []
 
     def base(size: int) -> int:
         mappings.append(_map(size))
-        return mappings[0][1]
+        return mappings[0][0]
 
-    layout = lay_out(data, base, resolve_external)
-    if layout.machine != _host_machine():
-        raise _damaged(f"code for {layout.machine} on a {_host_machine()} machine")
-    mapping, address = mappings[0]
-    mapping[: len(layout.image)] = bytes(layout.image)
-    # On AArch64 Linux makes the instruction cache coherent when it first maps a page as executable.
-    if _libc().mprotect(ctypes.c_void_p(address), ctypes.c_size_t(len(mapping)), mmap.PROT_READ | mmap.PROT_EXEC):
-        raise AllocationError(
-            message("object: the system forbids executable memory", fix="allow it for this process, or select TRINE_ENGINE=numpy")
-        )
-    return LoadedObject(mapping, address, layout.symbols)
-
-
-def _map(size: int) -> tuple[mmap.mmap, int]:
-    size = max(-(-size // mmap.PAGESIZE), 1) * mmap.PAGESIZE
     try:
-        mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    except OSError as error:
-        raise AllocationError(message(f"object: no memory for {size} bytes of code", received=error)) from error
-    return mapping, ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+        layout = lay_out(data, base, resolve_external)
+        if layout.machine != _host_machine():
+            raise _damaged(f"code for {layout.machine} on a {_host_machine()} machine")
+        address, nbytes = mappings[0]
+        ctypes.memmove(address, bytes(layout.image), len(layout.image))
+        # On AArch64 Linux makes the instruction cache coherent when it first maps a page as executable.
+        if _libc().mprotect(address, nbytes, mmap.PROT_READ | mmap.PROT_EXEC):
+            raise AllocationError(
+                message("object: the system forbids executable memory", fix="allow it for this process, or select TRINE_ENGINE=numpy")
+            )
+    except BaseException:
+        for address, nbytes in mappings:
+            _libc().munmap(address, nbytes)
+        raise
+    return LoadedObject(address, nbytes, layout.symbols)
+
+
+def _map(size: int) -> tuple[int, int]:
+    """Return (address, size) of fresh writable pages."""
+    size = max(-(-size // mmap.PAGESIZE), 1) * mmap.PAGESIZE
+    address = _libc().mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if address is None or address == ctypes.c_void_p(-1).value:
+        raise AllocationError(message("object: no memory for code", received=f"{size} bytes, {os.strerror(ctypes.get_errno())}"))
+    return int(address), size
 
 
 @functools.cache
@@ -413,7 +418,12 @@ def _host_machine() -> str:
 
 @functools.cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64)
+    library.mmap.restype = ctypes.c_void_p
+    library.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    library.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    return library
 
 
 @functools.cache
