@@ -21,6 +21,7 @@ from trine.compiler.templates.dot_integer import integer_kernel
 from trine.compiler.templates.dot_pack import pack_kernel, pack_layout, packer
 from trine.core.graph import Node
 from trine.dtypes import DType
+from trine.errors import UnsupportedError, message
 
 # Up to this many rows (or columns) a transposed b is used as it lies, by scalar products; beyond it packing pays.
 _INNER_ROWS = 8
@@ -106,6 +107,9 @@ def lower_dot(
         temporaries: makes a temporary value of a shape and dtype.
         threads: number of threads that will run it; the result does not depend on it.
         nodes: the graph nodes that the commands compute.
+
+    Raises:
+        UnsupportedError: c has neither adjacent columns nor adjacent rows.
     """
     if not m or not n or 0 in batch:
         return []
@@ -124,17 +128,15 @@ def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Mat
         extent, sa, sb, sc = batch[i], a.batch_strides[i], b.batch_strides[i], c.batch_strides[i]
         if extent == 1:
             continue
-        if not axes:
-            if not sb and (m == 1 or (sa == m * a_m and sc == m * c_m)):
-                if m == 1:
-                    a_m, c_m = sa, sc
-                m *= extent
-                continue
-            if not sa and (n == 1 or (sb == n * b_n and sc == n * c_n)):
-                if n == 1:
-                    b_n, c_n = sb, sc
-                n *= extent
-                continue
+        # An operand that is the same for all of the innermost axis lets that axis join the rows (columns) of the other.
+        if not axes and not sb and ((sa == m * a_m and sc == m * c_m) if m != 1 else (c_n == 1 or n == 1 or sc == 1)):
+            a_m, c_m = (a_m, c_m) if m != 1 else (sa, sc)
+            m *= extent
+            continue
+        if not axes and not sa and ((sb == n * b_n and sc == n * c_n) if n != 1 else (c_m == 1 or m == 1 or sc == 1)):
+            b_n, c_n = (b_n, c_n) if n != 1 else (sb, sc)
+            n *= extent
+            continue
         count *= extent
         if axes:
             e, ia, ib, ic = axes[-1]
@@ -142,9 +144,21 @@ def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Mat
                 axes[-1] = (e * extent, ia, ib, ic)
                 continue
         axes.append((extent, sa, sb, sc))
-    if (c_n != 1 and n != 1) or (n == 1 and m != 1 and c_m == 1):
+    # The stride of an axis of size 1 says nothing: let it count as adjacent.
+    a_m, c_m = (a_m, c_m) if m != 1 else (1, 1)
+    b_n, c_n = (b_n, c_n) if n != 1 else (1, 1)
+    a_k, b_k = (a_k, b_k) if k != 1 else (1, 1)
+    if c_n != 1 or (n == 1 and c_m == 1):
         axes = [(e, sb, sa, sc) for e, sa, sb, sc in axes]
-        return _Problem(n, m, k, b, a, c, b_n, b_k, a_k, a_m, c_n, axes, count)
+        m, n, a, b, a_m, a_k, b_k, b_n, c_m, c_n = n, m, b, a, b_n, b_k, a_k, a_m, c_n, c_m
+    if c_n != 1:
+        raise UnsupportedError(
+            message(
+                "dot: neither the rows nor the columns of the result are adjacent in memory",
+                received=f"row stride {c.row_stride}, column stride {c.column_stride}",
+                expected="one of them 1",
+            )
+        )
     return _Problem(m, n, k, a, b, c, a_m, a_k, b_k, b_n, c_m, axes, count)
 
 
