@@ -13,7 +13,7 @@ from trine.compiler.templates.executor import emit_executor
 from trine.runtime import executor
 from trine.runtime.memory import Buffer, from_array
 from trine.runtime.objects import LoadedObject, load
-from trine.runtime.plan import FIRST_SLOT, Launch
+from trine.runtime.plan import FIRST_SLOT, Launch, Plan
 
 
 def install(target: Target | None = None) -> None:
@@ -99,3 +99,13 @@ def input_slot(position: int) -> int:
 
 def buffer_of(*values: int) -> Buffer:
     return from_array(np.array(values, np.int64))
+
+
+def check_in_child() -> None:
+    """Run parallel plans in a child process; raise if a unit was lost or ran twice."""
+    install()
+    count = np.zeros(64, np.int64)
+    plan = Plan([Launch(kernel("mark").address("kernel"), [FIRST_SLOT, 0, 100], 64, 1 << 24)] * 5, 1, [])
+    plan.run([from_array(count)])
+    if not (count & 0xFFFFFFFF == 5).all():
+        raise ValueError(count)
