@@ -19,6 +19,7 @@ from trine.compiler.cache import DiskCache, KernelCache, compiler_version, file_
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target, host_target
 from trine.errors import CacheWarning, CompileError
+from trine.runtime.objects import load
 
 HOST = host_target()
 
@@ -52,7 +53,7 @@ def source() -> Iterator[Counted]:
 
 def test_memory_then_disk_then_compiler(tmp_path: Path, source: Counted) -> None:
     kernels = [source.kernel(i) for i in (3, 4, 3)]
-    first = KernelCache(tmp_path)
+    first = KernelCache(tmp_path, load)
     addresses = first.resolve(kernels, HOST)
     assert [call(a) for a in addresses] == [3, 4, 3]
     assert addresses[0] == addresses[2]
@@ -60,7 +61,7 @@ def test_memory_then_disk_then_compiler(tmp_path: Path, source: Counted) -> None
     info = first.info()
     assert (info.kernels, info.files, info.hits, info.disk_hits, info.misses) == (2, 2, 2, 0, 2)
     assert info.bytes > 0 and info.file_bytes > 0
-    second = KernelCache(tmp_path)
+    second = KernelCache(tmp_path, load)
     assert [call(a) for a in second.resolve(kernels, HOST)] == [3, 4, 3]
     assert source.count == 2
     assert (second.info().disk_hits, second.info().misses) == (2, 0)
@@ -68,11 +69,11 @@ def test_memory_then_disk_then_compiler(tmp_path: Path, source: Counted) -> None
 
 def test_keys_that_are_equal_as_objects_stay_apart(tmp_path: Path, source: Counted) -> None:
     kernels = [source.kernel(i, key) for i, key in enumerate([("c", 0.0), ("c", -0.0), ("c", 0), ("c", False)])]
-    assert [call(a) for a in KernelCache(tmp_path).resolve(kernels, HOST)] == [0, 1, 2, 3]
+    assert [call(a) for a in KernelCache(tmp_path, load).resolve(kernels, HOST)] == [0, 1, 2, 3]
 
 
 def test_memory_only(source: Counted) -> None:
-    cache = KernelCache(None)
+    cache = KernelCache(None, load)
     assert call(cache.resolve([source.kernel(9)], HOST)[0]) == 9
     assert cache.info().files == 0
 
@@ -88,7 +89,7 @@ def test_names_depend_on_target_key_and_version(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("damage", ["flip", "truncate", "header", "empty", "swap"])
 def test_damaged_files_are_compiled_anew(tmp_path: Path, source: Counted, damage: str) -> None:
     kernels = [source.kernel(5), source.kernel(6)]
-    KernelCache(tmp_path).resolve(kernels, HOST)
+    KernelCache(tmp_path, load).resolve(kernels, HOST)
     path, other = files(tmp_path)
     data = bytearray(path.read_bytes())
     if damage == "flip":
@@ -103,55 +104,55 @@ def test_damaged_files_are_compiled_anew(tmp_path: Path, source: Counted, damage
         data = bytearray(other.read_bytes())
     path.write_bytes(data)
     with pytest.warns(CacheWarning, match="compiled anew") as seen:
-        addresses = KernelCache(tmp_path).resolve(kernels, HOST)
+        addresses = KernelCache(tmp_path, load).resolve(kernels, HOST)
     assert [call(a) for a in addresses] == [5, 6]
     assert len(seen) == 1
     assert source.count == 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert [call(a) for a in KernelCache(tmp_path).resolve(kernels, HOST)] == [5, 6]
+        assert [call(a) for a in KernelCache(tmp_path, load).resolve(kernels, HOST)] == [5, 6]
     assert source.count == 3
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770])
 def test_directories_that_others_may_write_are_ignored(tmp_path: Path, source: Counted, mode: int) -> None:
-    KernelCache(tmp_path).resolve([source.kernel(5)], HOST)
+    KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)
     os.chmod(tmp_path / "kernels", mode)
     with pytest.warns(CacheWarning, match="others may write"):
-        assert call(KernelCache(tmp_path).resolve([source.kernel(5)], HOST)[0]) == 5
+        assert call(KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)[0]) == 5
     assert source.count == 2
 
 
 def test_files_that_others_may_write_are_ignored(tmp_path: Path, source: Counted) -> None:
-    KernelCache(tmp_path).resolve([source.kernel(5)], HOST)
+    KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)
     os.chmod(files(tmp_path)[0], 0o666)
     with pytest.warns(CacheWarning, match="another user"):
-        assert call(KernelCache(tmp_path).resolve([source.kernel(5)], HOST)[0]) == 5
+        assert call(KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)[0]) == 5
     assert source.count == 2
 
 
 def test_files_of_other_users_are_ignored(tmp_path: Path, source: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    KernelCache(tmp_path).resolve([source.kernel(5)], HOST)
+    KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.warns(CacheWarning, match="another user"):
-        assert call(KernelCache(tmp_path).resolve([source.kernel(5)], HOST)[0]) == 5
+        assert call(KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)[0]) == 5
     assert source.count == 2
 
 
 def test_links_are_not_followed(tmp_path: Path, source: Counted) -> None:
-    KernelCache(tmp_path).resolve([source.kernel(5)], HOST)
+    KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)
     path = files(tmp_path)[0]
     os.rename(path, tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", path)
     with pytest.warns(CacheWarning):
-        assert call(KernelCache(tmp_path).resolve([source.kernel(5)], HOST)[0]) == 5
+        assert call(KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)[0]) == 5
     assert source.count == 2
 
 
 def test_a_place_that_cannot_be_a_directory(tmp_path: Path, source: Counted) -> None:
     (tmp_path / "file").write_text("")
     with pytest.warns(CacheWarning, match="TRINE_CACHE_DIR") as seen:
-        cache = KernelCache(tmp_path / "file")
+        cache = KernelCache(tmp_path / "file", load)
         assert call(cache.resolve([source.kernel(5)], HOST)[0]) == 5
         assert call(cache.resolve([source.kernel(6)], HOST)[0]) == 6
     assert len(seen) == 1
@@ -163,7 +164,7 @@ def test_a_full_disk_is_no_failure(tmp_path: Path, source: Counted, monkeypatch:
 
     monkeypatch.setattr(os, "replace", no_space)
     with pytest.warns(CacheWarning, match="cannot be written"):
-        assert call(KernelCache(tmp_path).resolve([source.kernel(5)], HOST)[0]) == 5
+        assert call(KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)[0]) == 5
     assert list((tmp_path / "kernels").iterdir()) == []
 
 
@@ -194,7 +195,7 @@ def test_use_makes_a_file_young(tmp_path: Path) -> None:
 
 
 def test_failures_release_other_threads(tmp_path: Path, source: Counted) -> None:
-    cache = KernelCache(tmp_path)
+    cache = KernelCache(tmp_path, load)
     bad = Kernel("bad", lambda target: "nonsense")
     for _ in range(2):
         with pytest.raises(CompileError):
@@ -203,7 +204,7 @@ def test_failures_release_other_threads(tmp_path: Path, source: Counted) -> None
 
 
 def test_threads_share_one_compilation(tmp_path: Path, source: Counted) -> None:
-    cache = KernelCache(tmp_path)
+    cache = KernelCache(tmp_path, load)
     kernels = [source.kernel(i) for i in range(12)]
     results: list[list[int]] = []
 
@@ -227,20 +228,20 @@ sys.path[:0] = {sys.path!r}
 from pathlib import Path
 from trine.compiler import cache as cache_module
 cache_module.compiler_version = lambda: {compiler_version()!r}
-from test_cache import Counted, HOST, KernelCache, call
+from test_cache import Counted, HOST, KernelCache, call, load
 source = Counted()
-addresses = KernelCache(Path({str(tmp_path)!r})).resolve([source.kernel(i) for i in range(20)], HOST)
+addresses = KernelCache(Path({str(tmp_path)!r}), load).resolve([source.kernel(i) for i in range(20)], HOST)
 assert [call(a) for a in addresses] == list(range(20))
 """
     processes = [subprocess.Popen([sys.executable, "-W", "error", "-c", script]) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    KernelCache(tmp_path).resolve([source.kernel(i) for i in range(20)], HOST)
+    KernelCache(tmp_path, load).resolve([source.kernel(i) for i in range(20)], HOST)
     assert source.count == 0
     assert len(list((tmp_path / "kernels").iterdir())) == 20
 
 
 def test_a_warm_cache_does_not_load_llvm(tmp_path: Path, source: Counted) -> None:
-    KernelCache(tmp_path).resolve([source.kernel(5)], HOST)
+    KernelCache(tmp_path, load).resolve([source.kernel(5)], HOST)
     script = f"""
 import sys
 from pathlib import Path
@@ -249,14 +250,14 @@ from trine.compiler.cache import KernelCache
 from trine.compiler.program import Kernel
 cache_module.compiler_version = lambda: {compiler_version()!r}
 from trine.compiler.target import host_target
-KernelCache(Path({str(tmp_path)!r})).resolve([Kernel(("number", 5), None)], host_target())
+KernelCache(Path({str(tmp_path)!r}), load).resolve([Kernel(("number", 5), None)], host_target())
 assert not any(name.partition(".")[0] == "llvmlite" for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_a_forked_child_compiles(tmp_path: Path, source: Counted) -> None:
-    cache = KernelCache(tmp_path)
+    cache = KernelCache(tmp_path, load)
     cache.resolve([source.kernel(1)], HOST)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -21,13 +21,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from trine import config
 from trine.compiler.compile import compile_kernels
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
-from trine.errors import CacheWarning, message
-from trine.runtime.objects import LoadedObject, ObjectError, load
+from trine.errors import CacheWarning, CompileError, message
 
 _MAGIC = b"TRINEKC1"
 _HEADER = struct.Struct("<8sQ32s32s")  # magic, size of the object, hash in the name, checksum of the object
@@ -91,17 +91,30 @@ def _contents(path: str) -> bytes:
         return b""
 
 
+class LoadedCode(Protocol):
+    """An object in executable memory, for the life of the process."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+
+    def address(self, symbol: str) -> int:
+        """Return the address of a symbol; CompileError if there is none."""
+
+
 class KernelCache:
     """Addresses of kernels; safe for several threads and processes.
 
     Args:
         directory: where files are kept; None for memory only.
+        load: brings an object into executable memory (`trine.runtime.objects.load`); raises CompileError if it cannot be loaded.
         limit: bound of the files' bytes; the ones not used for longest are removed.
     """
 
-    def __init__(self, directory: Path | None, limit: int = 1 << 29) -> None:
+    def __init__(self, directory: Path | None, load: Callable[[bytes], LoadedCode], limit: int = 1 << 29) -> None:
+        self.load = load
         self.disk = DiskCache(directory, limit) if directory is not None and limit > 0 else None
-        self._loaded: dict[tuple[str, str], tuple[LoadedObject, int]] = {}
+        self._loaded: dict[tuple[str, str], tuple[LoadedCode, int]] = {}
         self._hits = self._disk_hits = self._misses = 0
         self._reset_locks()
         if hasattr(os, "register_at_fork"):
@@ -152,7 +165,7 @@ class KernelCache:
                     self._disk_hits += 1
             objects = compile_kernels([wanted[key] for key in missing], target)
             for key, data in zip(missing, objects, strict=True):
-                self._add(key, load(data))
+                self._add(key, self.load(data))
                 self._misses += 1
             if self.disk is not None and missing:
                 self.disk.write([(file_name(key[0], target), data) for key, data in zip(missing, objects, strict=True)])
@@ -162,18 +175,18 @@ class KernelCache:
                     if (event := self._pending.pop(key, None)) is not None:
                         event.set()
 
-    def _from_disk(self, key: tuple[str, str], target: Target) -> LoadedObject | None:
+    def _from_disk(self, key: tuple[str, str], target: Target) -> LoadedCode | None:
         data = self.disk.read(file_name(key[0], target)) if self.disk is not None else None
         if data is None:
             return None
         try:
-            loaded = load(data)
+            loaded = self.load(data)
             loaded.address("kernel")
-        except ObjectError:
+        except CompileError:
             return None
         return loaded
 
-    def _add(self, key: tuple[str, str], loaded: LoadedObject) -> None:
+    def _add(self, key: tuple[str, str], loaded: LoadedCode) -> None:
         address = loaded.address("kernel")
         with self._lock:
             self._loaded[key] = (loaded, address)
@@ -194,9 +207,9 @@ def _after_fork(reference: weakref.ref[KernelCache]) -> None:
 
 
 @cache
-def default_cache() -> KernelCache:
+def default_cache(load: Callable[[bytes], LoadedCode]) -> KernelCache:
     """Return the cache that the settings describe, one for the process."""
-    return KernelCache(config.settings.cache_dir, config.settings.cache_mb << 20)
+    return KernelCache(config.settings.cache_dir, load, config.settings.cache_mb << 20)
 
 
 def file_name(key: str, target: Target) -> bytes:

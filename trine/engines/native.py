@@ -54,7 +54,7 @@ class NativeEngine:
 
     def __init__(self, target: Target | None = None, kernels: KernelCache | None = None) -> None:
         self.target = target or host_target()
-        self.kernels = kernels or default_cache()
+        self.kernels = kernels or default_cache(load)
         self._addresses: dict[Kernel, int] = {}
 
     def compile(self, graph: Graph) -> NativeExecutable:
