@@ -250,6 +250,7 @@ from trine.compiler.cache import KernelCache
 from trine.compiler.program import Kernel
 cache_module.compiler_version = lambda: {compiler_version()!r}
 from trine.compiler.target import host_target
+from trine.runtime.objects import load
 KernelCache(Path({str(tmp_path)!r}), load).resolve([Kernel(("number", 5), None)], host_target())
 assert not any(name.partition(".")[0] == "llvmlite" for name in sys.modules)
 """
