@@ -38,6 +38,8 @@ _UNITS = 16
 _UNIT_WORK = 1 << 18
 # With few units, a long K is cut in parts of at least this length.
 _K_SHARE = 1024
+# Up to this many rows, tiles without remainder are preferred.
+_FEW_ROWS = 128
 # Multiply-adds of a unit of the kernels that are bound by memory.
 _MEMORY_UNIT_WORK = 1 << 16
 
@@ -188,16 +190,18 @@ def _integer_command(p: _Problem, dtype: DType, nodes: tuple[Node, ...]) -> Comm
 
 @functools.lru_cache(4096)
 def tile_rows(m: int, most: int) -> int:
-    """Return the rows of a tile by estimated time; a remainder costs another kernel."""
+    """Return the rows of a tile by estimated time; a remainder takes another kernel, which few rows are not worth."""
     if m <= most:
         return m
+    penalty = 1.1 if m <= _FEW_ROWS else 1.02
 
     def cycles(rows: int) -> int:
-        return max(2 * rows, 8) + 4 if rows else 0
+        # Two multiply-adds a row; under ten of them wait for one another.
+        return max(2 * rows, 10) + 4 if rows else 0
 
     def cost(rows: int) -> float:
         rest = m % rows
-        return (m // rows * cycles(rows) + cycles(rest)) * (1.02 if rest else 1.0)
+        return (m // rows * cycles(rows) + cycles(rest)) * (penalty if rest else 1.0)
 
     return min(range(most, most // 2, -1), key=cost)
 
