@@ -9,11 +9,13 @@ import pytest
 from harness import TARGETS, run_kernel
 
 from trine import dtypes
+from trine.compiler import llvm
 from trine.compiler import math as vector_math
 from trine.compiler.ir import KERNEL_ARGUMENTS, Module
-from trine.compiler.target import Target
+from trine.compiler.target import Target, make_target
 from trine.core.primitives import PRIMITIVES
 from trine.dtypes import DType
+from trine.runtime.objects import ObjectFile
 
 FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -168,6 +170,22 @@ def test_trigonometry_near_multiples_of_half_pi(op: str, target: Target) -> None
 def test_gelu_of_infinity_is_infinite(target: Target) -> None:
     x = np.array([np.inf, -np.inf, 10.0, -10.0] * 4, np.float32)
     np.testing.assert_array_equal(apply("erf", target, x), np.sign(x))
+
+
+ALLOWED_CALLS = {
+    **{op: {op, op + "f"} for op in ("sin", "cos", "tan", "fmod")},
+    **{"remainder": {"fmod", "fmodf"}, "floor_div": {"fmod", "fmodf"}, "pow": {"pow"}},
+}
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: d.name)
+@pytest.mark.parametrize("target", [*TARGETS, make_target("generic", "aarch64")], ids=lambda t: f"{t.name}-{t.arch}")
+def test_no_calls_into_the_library_on_the_usual_path(target: Target, dtype: DType) -> None:
+    arity = {**dict.fromkeys(vector_math._UNARY, 1), **dict.fromkeys(vector_math._BINARY, 2)}
+    for op, num_inputs in arity.items():
+        file = ObjectFile(llvm.compile_object(elementwise(op, dtype, target, num_inputs, target.lanes(dtype)), target))
+        undefined = {file.symbol_name(s) for s in file.symbols if s[3] == 0} - {""}
+        assert undefined <= ALLOWED_CALLS.get(op, set()), op
 
 
 def test_every_float_primitive_is_listed() -> None:

@@ -60,10 +60,11 @@ class CacheInfo:
 
 @cache
 def compiler_version() -> bytes:
-    """Return a hash of the sources that decide what code a kernel gets: the compiler package and llvmlite's version."""
+    """Return a hash of what decides a kernel's code: the compiler's sources, those of its constants, llvmlite's version."""
     digest = hashlib.blake2b(digest_size=32)
-    root = os.path.dirname(os.path.abspath(__file__))
-    for path in sorted(_sources(root)):
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    constants = [os.path.join(root, "core", "random_bits.py"), os.path.join(root, "dtypes.py")]
+    for path in sorted([*_sources(os.path.join(root, "compiler")), *constants]):
         digest.update(os.path.relpath(path, root).encode())
         digest.update(_contents(path))
     spec = importlib.util.find_spec("llvmlite")
