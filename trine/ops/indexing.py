@@ -14,7 +14,7 @@ from trine.core.graph import Node
 from trine.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError, message
 from trine.ops.arguments import check_choice
 from trine.ops.arithmetic import Operand
-from trine.ops.promotion import as_dtype, number
+from trine.ops.promotion import as_dtype, number, size
 from trine.shapes import broadcast, canonical_axis
 from trine.tensor import Tensor, record, record_view
 from trine.tensor.convert import as_tensor, tensor
@@ -192,7 +192,7 @@ def _linear_index(shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequen
         index = index if index.dtype in (dtypes.int64, dtypes.int32) else as_dtype(index, dtypes.int64)
         checked = as_dtype(b.check_index(index, shape[axis]), dtypes.int64)
         stride = math.prod(shape[k] for k in axes if k > axis)
-        scaled = checked if stride == 1 else b.mul(checked, b.const(stride, dtypes.int64))
+        scaled = checked if stride == 1 else b.mul(checked, size(stride, dtypes.int64))
         total = scaled if total is None else b.add(total, scaled)
     if total is None:
         raise ArgumentError(message("index: no index tensor", received="nothing", expected="at least one"))
