@@ -21,8 +21,9 @@ DTYPES = [dtypes.int8, dtypes.uint8, dtypes.int32, dtypes.int64, dtypes.float16,
 
 
 def scanned(kind: str, x: np.ndarray, axis: int, reverse: bool, dtype: DType) -> np.ndarray:
-    """The reference: sequential, half types in float32."""
+    """The reference: sequential; half types in float32, sums and products of float32 in float64."""
     wide = dtypes.from_bfloat16_bits(x) if dtype.name == "bfloat16" else x.astype(np.float32) if dtype.is_half else x
+    wide = wide.astype(np.float64) if dtype is dtypes.float32 and kind in ("cumsum", "cumprod") else wide
     if reverse:
         wide = np.flip(wide, axis)
     result = UFUNCS[kind].accumulate(wide, axis, dtype=wide.dtype)
@@ -31,11 +32,15 @@ def scanned(kind: str, x: np.ndarray, axis: int, reverse: bool, dtype: DType) ->
     return dtypes.to_bfloat16_bits(result).reshape(x.shape) if dtype.name == "bfloat16" else result.astype(dtype.numpy)
 
 
+def no_temporary(shape: tuple[int, ...], dtype: DType) -> Value:
+    raise AssertionError("a scan needs no temporary")
+
+
 def run(kind: str, x: np.ndarray, axis: int, reverse: bool, dtype: DType, target: Any, splits: int, in_place: bool = False) -> np.ndarray:
     source, out = Value(x.shape, dtype, _row_major(x.shape)), Value(x.shape, dtype, _row_major(x.shape))
     arrays = {source: value_array(source, x)}
     arrays[out] = arrays[source] if in_place else value_array(out)
-    run_commands(lower_scan(target, kind, source, out, axis, reverse, [], 2), arrays, target, splits=splits)
+    run_commands(lower_scan(target, kind, source, out, axis, reverse, no_temporary, 2), arrays, target, splits=splits)
     check_guards(arrays.values())
     return arrays[out]
 
@@ -57,7 +62,9 @@ def test_scan(target: Any, dtype: DType, kind: str) -> None:
 def test_nan_stays(kind: str) -> None:
     x = np.array([[1, np.nan, 3, -np.inf], [np.nan, 0, np.inf, 2]], np.float32)
     for axis in (0, 1):
-        np.testing.assert_array_equal(run(kind, x, axis, False, dtypes.float32, TARGETS[-1], 1), scanned(kind, x, axis, False, dtypes.float32))
+        np.testing.assert_array_equal(
+            run(kind, x, axis, False, dtypes.float32, TARGETS[-1], 1), scanned(kind, x, axis, False, dtypes.float32)
+        )
 
 
 def test_bool_extremes() -> None:
@@ -69,4 +76,4 @@ def test_bool_extremes() -> None:
 
 def test_empty() -> None:
     x = Value((3, 0), dtypes.float32, (0, 1))
-    assert lower_scan(TARGETS[0], "cumsum", x, x, 1, False, [], 1) == []
+    assert lower_scan(TARGETS[0], "cumsum", x, x, 1, False, no_temporary, 1) == []

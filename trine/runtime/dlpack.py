@@ -117,7 +117,7 @@ def to_capsule(
     dl_device: tuple[int, int] | None = None,
     copy: bool | None = None,
 ) -> Any:
-    """Return the capsule of `__dlpack__`: `shape` elements of `dtype` in a buffer, which becomes external and lives until the consumer is done.
+    """Return the capsule of `__dlpack__` for memory of a buffer, which becomes external and lives until the consumer is done.
 
     Args:
         buffer: the memory.
@@ -267,13 +267,17 @@ def _take(capsule: Any) -> tuple[_Tensor, int, _Owner]:
         _capsule_rename(capsule, used)
         flags = managed.flags if isinstance(managed, _ManagedVersioned) else 0
         return managed.tensor, flags, _Owner(address, managed.deleter)
-    raise ArgumentError(message("from_dlpack: not an unused DLPack capsule", received=repr(capsule), fix="a capsule can be consumed only once"))
+    raise ArgumentError(
+        message("from_dlpack: not an unused DLPack capsule", received=repr(capsule), fix="a capsule can be consumed only once")
+    )
 
 
 def _check(tensor: _Tensor) -> tuple[DType, tuple[int, ...], tuple[int, ...], int]:
     """Return dtype, shape, strides in elements, and the address of the first element."""
     if tensor.device_type not in _HOST_DEVICES:
-        raise UnsupportedError(message("from_dlpack: not in CPU memory", received=f"device type {tensor.device_type}", fix="move it to the CPU"))
+        raise UnsupportedError(
+            message("from_dlpack: not in CPU memory", received=f"device type {tensor.device_type}", fix="move it to the CPU")
+        )
     dtype = _DTYPE_OF.get((tensor.code, tensor.bits)) if tensor.lanes == 1 else None
     if dtype is None:
         received = f"type code {tensor.code}, {tensor.bits} bits, {tensor.lanes} lanes"

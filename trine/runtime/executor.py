@@ -1,7 +1,7 @@
 """Native execution of command buffers: one call runs a segment of a plan.
 
-The native code is emitted by `trine.compiler.templates.executor` for `LAYOUT` and handed in as loaded addresses by `install`. On CPython it is
-reached as a builtin function made with `PyCFunction_NewEx`, elsewhere through ctypes.
+The native code is emitted by `trine.compiler.templates.executor` for `LAYOUT` and handed in as loaded addresses by `install`. On CPython it
+is reached as a builtin function made with `PyCFunction_NewEx`, elsewhere through ctypes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Protocol
 from trine.errors import CompileError
 from trine.runtime.pool import POOL_LAYOUT, pool
 
-# Cost is bytes moved plus flops. One core does about 10 to 20 of them in a nanosecond, so 64 Ki is some 5 us; a fork-join with spinning workers
-# is 0.3 to 1 us, and waking a sleeping worker costs the caller a system call and takes about 50 us until it joins.
+# Cost is bytes moved plus flops. One core does about 10 to 20 of them in a nanosecond, so 64 Ki is some 5 us; a fork-join with spinning
+# workers is 0.1 to 1 us, and waking a sleeping worker costs the caller a system call and takes about 50 us until it joins.
 PARALLEL_COST = 1 << 16
 CHUNK_COST = 1 << 14
 WAKE_COST = 1 << 20

@@ -1,8 +1,9 @@
 """Storage of arrays: buffers of 64-byte aligned memory, recycled through free lists of size classes.
 
 A block whose last reference dies goes to the free list of its size class and serves the next allocation of that class, with its old
-contents: memory is never zeroed. Size classes are four per power of two, so at most a quarter of a block is unused. What the free lists hold
-is bounded (`set_cache_limit`): when a new block has to be obtained from the system, the largest free blocks beyond the limit are released.
+contents: memory is never zeroed. Size classes are four per power of two, so at most a fifth of a block is unused. What the free lists
+hold is bounded (`set_cache_limit`): when a new block has to be obtained from the system, the largest free blocks beyond the limit are
+released.
 
 Threads need no lock here: `collections.deque` appends and pops atomically.
 """
@@ -174,7 +175,9 @@ def from_array(array: np.ndarray) -> Buffer:
     """
     if array.dtype.hasobject:
         fix = "convert it first, for example array.astype('float32')"
-        raise DTypeError(message("from_array: not an array of numbers", received=f"dtype {array.dtype}", expected="a numeric dtype", fix=fix))
+        raise DTypeError(
+            message("from_array: not an array of numbers", received=f"dtype {array.dtype}", expected="a numeric dtype", fix=fix)
+        )
     flags = array.flags
     if flags.c_contiguous and flags.aligned and array.dtype.isnative:
         readonly = not flags.writeable

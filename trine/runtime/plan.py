@@ -4,8 +4,8 @@ A plan takes plain data only: addresses of compiled kernels, integers and Python
 
     outputs = plan.run(inputs, scalars)
 
-where `inputs` and `outputs` are lists of `Buffer` and `scalars` are Python numbers. Several threads may run one plan at once: the run-time table
-lives in a *frame* taken from a list of free ones, the working memory comes from the buffer pool.
+where `inputs` and `outputs` are lists of `Buffer` and `scalars` are Python numbers. Several threads may run one plan at once: the run-time
+table lives in a *frame* taken from a list of free ones, the working memory comes from the buffer pool.
 
 The run-time table has the layout of docs/architecture.md: slot 0 scratch, 1 scratch bytes per thread, 2 status block, 3 scalars, 4 arena,
 `FIRST_SLOT` + i the inputs, `FIRST_SLOT` + number of inputs + j the outputs.
@@ -60,7 +60,7 @@ class Placement(NamedTuple):
 
 
 class HostCall(NamedTuple):
-    """A Python function between native commands: `function(*arrays)` returns the array that is copied to `output` (same dtype and shape)."""
+    """A Python function between native commands: `function(*arrays)` returns what is copied to `output` (same dtype and shape)."""
 
     function: Callable[..., np.ndarray]
     inputs: Sequence[Placement]
@@ -189,7 +189,9 @@ class Plan:
 
     def _argument_error(self, inputs: Sequence[Buffer], scalars: Sequence[float | int]) -> Exception:
         expected = f"{self.num_inputs} inputs and scalars of kinds {self.scalar_kinds!r} (d: float, q: 64-bit integer)"
-        return ArgumentError(message("plan: wrong arguments", received=f"{len(inputs)} inputs and scalars {tuple(scalars)}", expected=expected))
+        return ArgumentError(
+            message("plan: wrong arguments", received=f"{len(inputs)} inputs and scalars {tuple(scalars)}", expected=expected)
+        )
 
 
 class _Frame:
@@ -249,7 +251,7 @@ def _view(placement: Placement, table: bytearray) -> np.ndarray:
     size = dtype.itemsize
     for extent in shape:
         size *= extent
-    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(base + offset))
+    return np.ndarray(shape, dtype, memoryview((ctypes.c_uint8 * size).from_address(base + offset)))
 
 
 def _round_up(nbytes: int) -> int:

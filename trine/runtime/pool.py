@@ -1,18 +1,18 @@
 """A fork-join pool of native worker threads.
 
-Each worker is a Python daemon thread that enters a native loop and stays there without the GIL. It spins for some 80 us after the last job, then
-sleeps on a futex (elsewhere than on Linux: naps of 100 us). A job is the parallel loop of one command, cut into chunks that the threads take from
-one atomic counter.
+Each worker is a Python daemon thread that enters a native loop and stays there without the GIL. It spins for some 80 us after the last
+job, then sleeps on a futex (elsewhere than on Linux: naps of 100 us). A job is the parallel loop of one command, cut into chunks that
+the threads take from one atomic counter.
 
 The state of a job is one 64-bit word, so that a worker sees a consistent state in one load:
 
     bits 0-31 generation | 32-47 threads allowed | 48-62 workers taking part | 63 open
 
-The caller publishes a job as a new generation, open, with nobody taking part; works itself; closes it; and waits until nobody takes part. A worker
-joins by compare-and-swap while the job is open. Hence a worker that is asleep, late or dead delays nobody.
+The caller publishes a job as a new generation, open, with nobody taking part; works itself; closes it; and waits until nobody takes
+part. A worker joins by compare-and-swap while the job is open. Hence a worker that is asleep, late or dead delays nobody.
 
-A pool belongs to a process: after a fork the child has none and starts its own when it needs one. One plan at a time uses the pool; a second caller
-finds it busy and runs alone on its own thread.
+A pool belongs to a process: after a fork the child has none and starts its own when it needs one. One plan at a time uses the pool; a
+second caller finds it busy and runs alone on its own thread.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ class WorkerPool:
             if self.num_threads > 1:
                 self._control = _Control(self.num_threads, self._spin_count())
                 for number in range(1, self.num_threads):
-                    thread = threading.Thread(target=self._enter, args=(self._control.address, number), daemon=True, name=f"trine-worker-{number}")
+                    name = f"trine-worker-{number}"
+                    thread = threading.Thread(target=self._enter, args=(self._control.address, number), daemon=True, name=name)
                     try:
                         thread.start()
                     except RuntimeError:

@@ -1,7 +1,7 @@
 """Generators: the seed and the position in the counter-based stream of random bits (Philox 4x32-10, see `trine.core.random_bits`).
 
-A generator makes no numbers itself. It hands out positions: an operation that needs n random words takes the offset that `reserve(n)` returns, and the
-same seed and offset give the same words on every engine and for any number of threads.
+A generator makes no numbers itself. It hands out positions: an operation that needs n random words takes the offset that `reserve(n)`
+returns, and the same seed and offset give the same words on every engine and for any number of threads.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Generator:
         Raises:
             ArgumentError: the bytes are not a state.
         """
-        data = state.tobytes() if isinstance(state, np.ndarray) else bytes(state) if isinstance(state, (bytes, bytearray, memoryview)) else b""
+        data = state.tobytes() if isinstance(state, np.ndarray) else b""
+        if isinstance(state, (bytes, bytearray, memoryview)):
+            data = bytes(state)
         if len(data) != _STATE.size or data[:16] != _MAGIC:
             received = f"{len(data)} bytes" if data else type(state).__name__
             expected = f"the {_STATE.size} bytes that get_state returned"

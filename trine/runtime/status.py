@@ -26,5 +26,7 @@ def raise_status(words: Sequence[int], sources: Sequence[tuple[str, str | None]]
     name, line = sources[node] if 0 <= node < len(sources) else ("operation", None)
     if code == INDEX_OUT_OF_RANGE:
         expected = f"an index from {-limit} to {limit - 1}" if limit else "no index at all, since the axis has size 0"
-        raise IndexOutOfRangeError(message(f"{name}: index out of range for an axis of size {limit}", received=value, expected=expected, where=line))
+        raise IndexOutOfRangeError(
+            message(f"{name}: index out of range for an axis of size {limit}", received=value, expected=expected, where=line)
+        )
     raise TrineError(message(f"{name}: a kernel reported the unknown status {code}", received=f"value {value}, limit {limit}", where=line))

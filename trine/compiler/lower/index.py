@@ -1,14 +1,14 @@
 """Lowering of the index, update and concat primitives to commands. All values are row-major.
 
-Every function takes the target, the operands and the result, the primitive's attributes, and then, as all lowerers do, `temporaries` (a list to which values
-that it makes are appended), `threads` (how many threads will share the work; the units do not depend on it) and `nodes` (what is computed). An
-empty result takes no commands.
+Every function takes the target, the operands and the result, the primitive's attributes, and then, as all lowerers do, `temporaries`
+(makes a row-major temporary of a shape and dtype), `threads` (how many threads will share the work; the units do not depend on it) and
+`nodes` (what is computed). An empty result takes no commands.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
@@ -16,15 +16,18 @@ from trine.compiler.templates import concat as copies
 from trine.compiler.templates import index as reads
 from trine.compiler.templates import index_put as writes
 from trine.core.graph import Node
+from trine.dtypes import DType, float32
 
 _ROW_BYTES = 4096  # a longer row is copied in pieces
 _MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 64, 1024  # columns of a unit of put, in bytes
 _PUT_BLOCKS = 16  # into how many units the columns of one put are divided if they are enough
 _INDEX_TYPES = {"int32": "i32", "int64": "i64"}
 
+Temporaries = Callable[[tuple[int, ...], DType], Value]
+
 
 def lower_take(
-    target: Target, x: Value, index: Value, out: Value, axis: int, temporaries: list[Value], threads: int, nodes: tuple[Node, ...] = ()
+    target: Target, x: Value, index: Value, out: Value, axis: int, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...] = ()
 ) -> list[Command]:
     """Return the commands of ``out = numpy.take(x, index, axis)``; indices lie in [0, size)."""
     outer, axis_size, inner = _planes(x.shape, axis)
@@ -44,7 +47,7 @@ def lower_take(
 
 
 def lower_take_along(
-    target: Target, x: Value, index: Value, out: Value, axis: int, temporaries: list[Value], threads: int, nodes: tuple[Node, ...] = ()
+    target: Target, x: Value, index: Value, out: Value, axis: int, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...] = ()
 ) -> list[Command]:
     """Return the commands of ``out = numpy.take_along_axis(x, index, axis)``; indices lie in [0, size)."""
     _, axis_size, inner = _planes(x.shape, axis)
@@ -65,25 +68,29 @@ def lower_put(
     out: Value,
     axis: int,
     mode: str,
-    temporaries: list[Value],
+    temporaries: Temporaries,
     threads: int,
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:
     """Return the commands of ``out = x; out[..., index, ...] = value`` (or +=, maximum, minimum: `mode`), duplicates in order.
 
-    If `out` is placed at the address of `x`, the copy is skipped when the command runs.
+    If `out` is placed at the address of `x`, the copy is skipped when the command runs. Half types are added up in float32.
     """
-    commands = lower_copy(target, x, out, nodes)
     outer, axis_size, inner = _planes(x.shape, axis)
     num_indices = math.prod(index.shape)
     if not outer * inner * num_indices * axis_size:
-        return commands
+        return lower_copy(target, x, out, nodes)
+    if mode == "add" and x.dtype.is_half:
+        wide = temporaries(x.shape, float32)
+        added = lower_put(target, wide, index, value, wide, axis, mode, temporaries, threads, nodes)
+        return [_convert(x, wide, nodes), *added, _convert(wide, out, nodes)]
+    commands = lower_copy(target, x, out, nodes)
     itemsize = x.dtype.itemsize
     wanted = -(-inner * itemsize // _PUT_BLOCKS)
     block_bytes = min(max(-(-wanted // _MIN_BLOCK_BYTES) * _MIN_BLOCK_BYTES, _MIN_BLOCK_BYTES), _MAX_BLOCK_BYTES)
     width = block_bytes // itemsize
     blocks = -(-inner // width)
-    kernel = writes.put_kernel(mode, x.dtype, _INDEX_TYPES[index.dtype.name])
+    kernel = writes.put_kernel(mode, x.dtype, value.dtype, _INDEX_TYPES[index.dtype.name])
     operands = [Operand(index), Operand(value), Operand(out, access="rw")]
     params: list[int] = [num_indices, axis_size, inner, width, blocks]
     cost = 3 * value.nbytes + blocks * index.nbytes
@@ -98,17 +105,21 @@ def lower_put_along(
     out: Value,
     axis: int,
     mode: str,
-    temporaries: list[Value],
+    temporaries: Temporaries,
     threads: int,
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:
     """Return the commands of ``out = x; numpy.put_along_axis(out, index, value, axis)`` (or with `mode`), duplicates in order."""
-    commands = lower_copy(target, x, out, nodes)
     outer, axis_size, inner = _planes(x.shape, axis)
     if not math.prod(index.shape) * axis_size:
-        return commands
+        return lower_copy(target, x, out, nodes)
+    if mode == "add" and x.dtype.is_half:
+        wide = temporaries(x.shape, float32)
+        added = lower_put_along(target, wide, index, value, wide, axis, mode, temporaries, threads, nodes)
+        return [_convert(x, wide, nodes), *added, _convert(wide, out, nodes)]
+    commands = lower_copy(target, x, out, nodes)
     blocks = -(-inner // writes.COLUMN_BLOCK)
-    kernel = writes.put_along_kernel(mode, x.dtype, _INDEX_TYPES[index.dtype.name])
+    kernel = writes.put_along_kernel(mode, x.dtype, value.dtype, _INDEX_TYPES[index.dtype.name])
     operands = [Operand(index), Operand(value), Operand(out, access="rw")]
     params: list[int] = [index.shape[axis], axis_size, inner, blocks]
     cost = 4 * (value.nbytes + index.nbytes)
@@ -122,7 +133,7 @@ def lower_update(
     out: Value,
     start: tuple[int, ...],
     step: tuple[int, ...],
-    temporaries: list[Value],
+    temporaries: Temporaries,
     threads: int,
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:
@@ -138,7 +149,7 @@ def lower_update(
 
 
 def lower_concat(
-    target: Target, inputs: Sequence[Value], out: Value, axis: int, temporaries: list[Value], threads: int, nodes: tuple[Node, ...] = ()
+    target: Target, inputs: Sequence[Value], out: Value, axis: int, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...] = ()
 ) -> list[Command]:
     """Return the commands of ``out = numpy.concatenate(inputs, axis)``."""
     strides = _row_major(out.shape)
@@ -190,8 +201,16 @@ def lower_box(
     return [Command(kernel, operands, [*params], math.prod(sizes[:-1]) * pieces, cost, name=name, nodes=nodes)]
 
 
+def _convert(x: Value, out: Value, nodes: tuple[Node, ...]) -> Command:
+    """Return the command that converts a half array to float32 or back."""
+    count = math.prod(x.shape)
+    operands = [Operand(x), Operand(out, access="w")]
+    units = -(-count // writes.CONVERT_BLOCK)
+    return Command(writes.convert_kernel(x.dtype, out.dtype), operands, [count], units, x.nbytes + out.nbytes, name="convert", nodes=nodes)
+
+
 def coalesce(shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """Return shape and strides with axes of size 1 dropped and adjacent axes merged where every array allows it; at least one axis remains."""
+    """Return shape and strides without axes of size 1 and with adjacent axes merged where every array allows it (one axis remains)."""
     sizes: list[int] = []
     merged: list[list[int]] = [[] for _ in strides]
     for axis, size in enumerate(shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from trine.compiler.lower.index import Temporaries
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.scan import ROW_GROUP, scan_columns_kernel, scan_rows_kernel
@@ -19,7 +20,7 @@ def lower_scan(
     out: Value,
     axis: int,
     reverse: bool,
-    temporaries: list[Value],
+    temporaries: Temporaries,
     threads: int,
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:

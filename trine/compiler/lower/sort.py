@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from trine.compiler.lower.index import Temporaries
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.sort import argsort_kernel, argsort_scratch
@@ -19,7 +20,7 @@ def lower_argsort(
     out: Value,
     axis: int,
     descending: bool,
-    temporaries: list[Value],
+    temporaries: Temporaries,
     threads: int,
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:

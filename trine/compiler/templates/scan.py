@@ -1,6 +1,7 @@
 """Kernels of the scans: cumsum, cumprod, cummax, cummin along one axis of (outer, axis, inner), sequential along the axis.
 
-Half types accumulate in float32 and round when stored. Forward or reverse is a sign: a start position and a step.
+Sums and products of float32 accumulate in float64, those of half types in float32; each element is rounded when it is stored. Forward
+or reverse is a sign: a start position and a step.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from trine.compiler.ir import Function
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
 from trine.compiler.templates.index_rows import Lane, alignment, begin_kernel, combine, end_kernel, pair_loop, row_loop
-from trine.compiler.templates.loop_convert import from_memory, memory_type, to_memory
+from trine.compiler.templates.loop_convert import cast, from_memory, memory_type, to_memory
 from trine.compiler.templates.loop_types import Context
-from trine.dtypes import DType
+from trine.dtypes import DType, float32, float64
 
 KINDS = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}
 ROW_GROUP = 4  # contiguous rows that are scanned at once, so that their chains of dependent operations overlap
@@ -31,9 +32,23 @@ def scan_rows_kernel(kind: str, dtype: DType) -> Kernel:
     return Kernel(("scan_rows", kind, dtype.name, ROW_GROUP), lambda target: _emit_rows(target, kind, dtype))
 
 
+def _accumulator(kind: str, dtype: DType) -> DType:
+    return float64 if dtype is float32 and kind in ("cumsum", "cumprod") else dtype
+
+
+def _widened(c: Context, value: str, dtype: DType, wide: DType) -> str:
+    """Convert what was loaded to the accumulator's type."""
+    return cast(c, from_memory(c, value, dtype), dtype, wide)
+
+
+def _rounded(c: Context, total: str, dtype: DType, wide: DType) -> str:
+    """Convert an accumulator to what is stored."""
+    return to_memory(c, cast(c, total, wide, dtype), dtype)
+
+
 def _emit_columns(target: Target, kind: str, dtype: DType) -> str:
     f = begin_kernel(target)
-    element = memory_type(dtype)
+    element, wide = memory_type(dtype), _accumulator(kind, dtype)
     x, out = f.operand(0), f.operand(1)
     axis_size, inner, width, blocks, first, step = (f.param(k) for k in range(4, 10))
     stride = f.mul(step, inner)
@@ -46,12 +61,12 @@ def _emit_columns(target: Target, kind: str, dtype: DType) -> str:
             c = lane.c
             value = lane.load(element, f.gep(x, start, element))
             lane.store(element, value, f.gep(out, start, element))
-            register = from_memory(c, value, dtype)
-            with f.loop(1, axis_size, carried=[(c.type(dtype), register), ("i64", start)]) as k:
+            register = _widened(c, value, dtype, wide)
+            with f.loop(1, axis_size, carried=[(c.type(wide), register), ("i64", start)]) as k:
                 at = f.add(k.carried[1], stride)
-                new = from_memory(c, lane.load(element, f.gep(x, at, element)), dtype)
-                total = combine(c, KINDS[kind], dtype, k.carried[0], new)
-                lane.store(element, to_memory(c, total, dtype), f.gep(out, at, element))
+                new = _widened(c, lane.load(element, f.gep(x, at, element)), dtype, wide)
+                total = combine(c, KINDS[kind], wide, k.carried[0], new)
+                lane.store(element, _rounded(c, total, dtype, wide), f.gep(out, at, element))
                 k.next = [total, at]
 
         row_loop(f, target, dtype.itemsize, low, high, body)
@@ -78,7 +93,7 @@ def _scan_rows(
 ) -> None:
     """Scan some rows side by side."""
     c = Context(f, target, 1)
-    element, align = memory_type(dtype), alignment(dtype.itemsize)
+    element, align, wide = memory_type(dtype), alignment(dtype.itemsize), _accumulator(kind, dtype)
     axis_size, first, step = walk
     starts = [f.add(f.mul(row, axis_size), first) for row in rows]
     sources = [f.gep(arrays[0], start, element) for start in starts]
@@ -87,14 +102,14 @@ def _scan_rows(
     for source, destination in zip(sources, destinations, strict=True):
         value = f.load(element, source, align)
         f.store(element, value, destination, align)
-        registers.append(from_memory(c, value, dtype))
-    carried = [("i64", "0"), *((c.type(dtype), register) for register in registers)]
+        registers.append(_widened(c, value, dtype, wide))
+    carried = [("i64", "0"), *((c.type(wide), register) for register in registers)]
     with f.loop(1, axis_size, carried=carried) as k:
         at = f.add(k.carried[0], step)
         totals = []
         for old, source, destination in zip(k.carried[1:], sources, destinations, strict=True):
-            new = from_memory(c, f.load(element, f.gep(source, at, element), align), dtype)
-            total = combine(c, KINDS[kind], dtype, old, new)
-            f.store(element, to_memory(c, total, dtype), f.gep(destination, at, element), align)
+            new = _widened(c, f.load(element, f.gep(source, at, element), align), dtype, wide)
+            total = combine(c, KINDS[kind], wide, old, new)
+            f.store(element, _rounded(c, total, dtype, wide), f.gep(destination, at, element), align)
             totals.append(total)
         k.next = [at, *totals]

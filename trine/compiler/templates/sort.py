@@ -1,8 +1,9 @@
 """The stable argsort kernel: one row a unit, least-significant-digit radix sort on order-preserving keys, insertion sort for short rows.
 
-An element becomes an unsigned key whose order is the wanted one: the sign bit of signed integers is flipped, negative floats are inverted, -0 equals
-+0, every NaN is the largest key, and a descending sort inverts the keys, which keeps it stable. Keys of up to 32 bits are packed with the position
-into one 64-bit entry; 64-bit keys take entries of two words. Radix sort: Knuth, The Art of Computer Programming, volume 3, section 5.2.5.
+An element becomes an unsigned key whose order is the wanted one: the sign bit of signed integers is flipped, negative floats are
+inverted, -0 equals +0, every NaN is the largest key, and a descending sort inverts the keys, which keeps it stable. Keys of up to 32
+bits are packed with the position into one 64-bit entry; 64-bit keys take entries of two words. Radix sort: Knuth, The Art of Computer
+Programming, volume 3, section 5.2.5.
 """
 
 from __future__ import annotations
