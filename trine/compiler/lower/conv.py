@@ -85,9 +85,9 @@ def _conv_shape(
 ) -> ConvShape:  # fmt: skip
     spatial = attrs.spatial()
     taps, extents = spatial_shape(w), spatial_shape(y)
+    low = (pair[0] for pair in spatial.padding)
     d, h, w_axis = (
-        make_axis(*values)
-        for values in zip(spatial_shape(x), extents, taps, spatial.stride, (low for low, _ in spatial.padding), spatial.dilation, strict=True)
+        make_axis(*values) for values in zip(spatial_shape(x), extents, taps, spatial.stride, low, spatial.dilation, strict=True)
     )
     depthwise = attrs.groups > 1 and inputs == 1 and outputs == 1
     groups = 1 if depthwise else attrs.groups
@@ -124,7 +124,7 @@ def _lower(
     return commands
 
 
-# --- layouts --------------------------------------------------------------------------------------------------------------------------------
+# --- layouts -----------------------------------------------------------------------------------------------------------------------------
 
 
 def is_channels_last(value: Value) -> bool:

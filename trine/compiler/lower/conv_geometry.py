@@ -40,8 +40,10 @@ def spatial_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Outputs ``first, first + stride, …`` (`count` of them) along an axis; output i reads the padded input at ``i * step + offset`` for each of
-    `taps`, pairs (tap, offset) in ascending order of the offset."""
+    """Outputs ``first, first + stride, …`` (`count` of them) along an axis.
+
+    Output i reads the padded input at ``i * step + offset`` for each of `taps`, pairs (tap, offset) in ascending order of the offset.
+    """
 
     count: int
     first: int
@@ -85,7 +87,8 @@ def input_grad_axis(extent: int, outputs: int, taps: int, stride: int, low: int,
     phases = []
     for first in range(min(stride, outputs)):
         found = [(t, (first + low - t * dilation) // stride) for t in reversed(range(taps)) if (first + low - t * dilation) % stride == 0]
-        phases.append(Phase(-(-(outputs - first) // stride), first, stride, tuple(found)))
+        count = -(-(outputs - first) // stride)
+        phases.append(Phase(count, first, stride if count > 1 else 1, tuple(found)))
     offsets = [offset for phase in phases for _, offset in phase.taps] or [0]
     base = min(offsets)
     shifted = tuple(Phase(p.count, p.first, p.stride, tuple((t, o - base) for t, o in p.taps)) for p in phases)

@@ -80,13 +80,13 @@ def plan_conv(target: Target, dtype: DType, shape: ConvShape) -> ConvPlan:
     pixel, y_pixel = shape.groups * shape.inputs * item, shape.groups * shape.outputs * item
     axes = shape.axes
     in_strides = _four(row_major((shape.images, *(a.extent for a in axes)), pixel))
-    y_strides = _four(row_major((shape.images, *shape.output_extents), y_pixel))
+    y_strides = row_major((shape.images, *shape.output_extents), y_pixel)
     jobs = list(itertools.product(*(a.phases for a in axes)))
-    counts = (shape.images, *(a.count for a in axes))
+    counts: tuple[int, ...] = (shape.images, *(a.count for a in axes))
     steps = (axes[0].step, axes[1].step, axes[2].step)
     reach = (axes[0].reach, axes[1].reach, axes[2].reach)
     copy = not all(a.is_inside for a in axes)
-    x_strides = (in_strides[0], *(s * step for s, step in zip(in_strides[1:], steps, strict=True)))
+    x_strides: tuple[int, ...] = (in_strides[0], *(s * step for s, step in zip(in_strides[1:], steps, strict=True)))
     job_counts = [tuple(phase.count for phase in job) for job in jobs]
     tap_strides = in_strides
     if not copy and len(jobs) == 1:
@@ -223,7 +223,10 @@ class _JobLayout:
 
 
 def _cut(runs: list[tuple[int, int]], item: int) -> list[list[tuple[int, int]]]:
-    """Cut runs (byte offset, elements) in blocks of about even length, at most _K_BLOCK. No runs at all are one block: it clears its outputs."""
+    """Cut runs (byte offset, elements) in blocks of about even length, at most _K_BLOCK.
+
+    No runs at all are one block: it clears its outputs.
+    """
     total = sum(length for _, length in runs)
     if total <= _K_BLOCK:
         return [runs]

@@ -106,9 +106,9 @@ def _plan(
 ) -> _WeightPlan:
     item, width, spatial = dtype.itemsize, panel_width(target, dtype), attrs.spatial()
     taps, outputs = spatial_shape(gw), spatial_shape(gy)
+    low = (pair[0] for pair in spatial.padding)
     axes = [
-        forward_axis(*values)
-        for values in zip(spatial_shape(x), outputs, taps, spatial.stride, (low for low, _ in spatial.padding), spatial.dilation, strict=True)
+        forward_axis(*values) for values in zip(spatial_shape(x), outputs, taps, spatial.stride, low, spatial.dilation, strict=True)
     ]
     channels, group_outputs = gw[1], gw[0] // attrs.groups
     depthwise = attrs.groups > 1 and channels == 1 and group_outputs == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trine import dtypes
 from trine.compiler.lower.conv import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.lower.conv_geometry import MIN_UNITS, spatial_shape
-from trine.compiler.program import Command, Operand, Value
+from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.window import OPERANDS, window_kernel
 from trine.core.graph import Node
@@ -58,7 +58,8 @@ def lower_window(
     if 0 in output.shape:
         return []
     if any(0 in value.shape for value in inputs):
-        raise UnsupportedError(message(f"window_{kind}: an operand is empty", received=str([v.shape for v in inputs]), fix="the result is constant"))
+        shapes = [value.shape for value in inputs]
+        raise UnsupportedError(message(f"window_{kind}: an operand is empty", received=shapes, fix="the result is constant"))
     commands: list[Command] = []
     sources = [to_channels_last(target, value, temporaries, commands, nodes) for value in inputs]
     shape = output.shape
@@ -73,7 +74,7 @@ def lower_window(
 
 def _params(
     target: Target, kind: str, inputs: tuple[Value, ...], output: Value, attrs: WindowAttributes
-) -> tuple[list[int], int, int]:
+) -> tuple[list[int | Kernel], int, int]:
     """Return the parameters, the number of units and the cost."""
     is_gradient = len(inputs) + 1 == OPERANDS[kind] and kind.endswith("_grad")
     large, small = (output, inputs[-1]) if is_gradient else (inputs[0], output)
@@ -92,7 +93,7 @@ def _params(
         units = images * chunks
     else:
         units = images * (extents if is_gradient else positions)[0] * (extents if is_gradient else positions)[1]
-    params = [
+    params: list[int | Kernel] = [
         *extents, *positions, *window, *lead, *attrs.stride, *(0 for _ in lead), *(low for low, _ in attrs.padding), *lead, *attrs.dilation,
         channels, chunks, chunk_channels,
     ]  # fmt: skip

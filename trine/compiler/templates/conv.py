@@ -1,9 +1,9 @@
 """The driver of direct convolution: blocks of output pixels, a zero-padded copy of the input that each needs, tiles by micro-kernels.
 
-All coordinates have three spatial axes (d, h, w); fewer are written with extent 1. A *job* is a convolution from the padded input into a strided
-grid of outputs: a forward convolution is one job, the input gradient of a strided one is a job for each phase of the stride. Within a
-job, k = (taps, input channels) is cut into *k blocks*, each a list of *runs* (byte offset from the pixel, number of elements), so that a panel
-of weights stays in cache while all tiles of the block use it.
+All coordinates have three spatial axes (d, h, w); fewer are written with extent 1. A *job* is a convolution from the padded input into a
+strided grid of outputs: a forward convolution is one job, the input gradient of a strided one is a job for each phase of the stride. Within
+a job, k = (taps, input channels) is cut into *k blocks*, each a list of *runs* (byte offset from the pixel, number of elements), so that a
+panel of weights stays in cache while all tiles of the block use it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def emit_copy_functions(module: Module) -> None:
         f.ret()
 
 
-def emit_padded_rows(f: Function, g: dict[str, str], x: str, to: str, start: dict[str, str], extent: dict[str, str], row: RowCopier) -> None:
+def emit_padded_rows(
+    f: Function, g: dict[str, str], x: str, to: str, start: dict[str, str], extent: dict[str, str], row: RowCopier
+) -> None:
     """Copy the input of a block with its padding to `to`: images, planes and rows with the strides of the copy; `row` copies one row."""
     reach, first = {}, {}
     for axis in "dhw":
@@ -106,7 +108,8 @@ def emit_padded_rows(f: Function, g: dict[str, str], x: str, to: str, start: dic
                 inside = f.value(f"and i1 {inside_d}, {f.icmp('ult', in_h, g['in_h'])}")
                 low = f.select(inside, left, reach["w"])
                 high = f.select(inside, right, reach["w"])
-                row.emit(f.gep(x_d, f.mul(in_h, g["in_stride_h"])), f.gep(to_d, f.mul(h.index, g["copy_stride_h"])), low, high, reach["w"], source_column)
+                x_h = f.gep(x_d, f.mul(in_h, g["in_stride_h"]))
+                row.emit(x_h, f.gep(to_d, f.mul(h.index, g["copy_stride_h"])), low, high, reach["w"], source_column)
 
 
 class RowCopier:
@@ -160,8 +163,10 @@ def load_entry(f: Function, names: tuple[str, ...], first: str) -> dict[str, str
 
 
 def _emit_job(
-    f: Function, g: dict[str, str], job: dict[str, str], q_axis: str, a: str, weights: str, y: str, start: dict[str, str], panels: tuple[str, str]
-) -> None:
+    f: Function, g: dict[str, str], job: dict[str, str], q_axis: str, a: str, weights: str, y: str, start: dict[str, str],
+    panels: tuple[str, str],
+) -> None:  # fmt: skip
+    """All tiles of a block for one job: k blocks, then panels of weights, then tiles."""
     extent = {axis: f.min(g["block_" + axis], f.sub(job["count_" + axis], start[axis])) for axis in "dhw"}
     extent["n"] = f.min(g["block_n"], f.sub(g["count_n"], start["n"]))
     y_block = f.gep(y, job["y_offset"])

@@ -1,7 +1,7 @@
 """Register-blocked micro-kernels of convolution: a tile of output pixels (or of weights) by two vectors of channels.
 
-A tile is `q` by `p`: q rows and p columns, each with a byte stride of its own, so that one tile spans several rows of a small image. The driver
-of a convolution calls micro-kernels through pointers, so only the tiles that a shape needs are ever compiled.
+A tile is `q` by `p`: q rows and p columns, each with a byte stride of its own, so that one tile spans several rows of a small image. The
+driver of a convolution calls micro-kernels through pointers, so only the tiles that a shape needs are ever compiled.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _tile_rows(f: Function, base: str, q: int, p: int, q_stride: str, p_stride: 
     return rows
 
 
-# --- convolution ----------------------------------------------------------------------------------------------------------------------------
+# --- convolution -------------------------------------------------------------------------------------------------------------------------
 
 _CONV_ARGUMENTS = (
     ("ptr noalias", "a"), ("i64", "aq"), ("i64", "ap"), ("ptr", "runs"), ("i64", "count"), ("ptr noalias", "b"),
@@ -130,9 +130,9 @@ _CONV_ARGUMENTS = (
 def conv_micro(dtype: DType, q: int, p: int, vectors: int, masked: bool, depthwise: bool) -> Kernel:
     """Return the micro-kernel of a tile of q by p output pixels and `vectors` vectors of output channels.
 
-    ``y[pixel, channel] (+)= sum over runs (offset, length), over k < length, of a[pixel + offset + k] * b[k, channel]``, where b advances through
-    all runs with the width of a panel; in the depthwise form a run is one tap: ``a[pixel + offset, channel] * b[channel]``. `masked` tiles
-    store `remaining` channels; strides and offsets are in bytes.
+    ``y[pixel, channel] (+)= sum over runs (offset, length), over k < length, of a[pixel + offset + k] * b[k, channel]``, where b advances
+    through all runs with the width of a panel; in the depthwise form a run is one tap: ``a[pixel + offset, channel] * b[channel]``.
+    `masked` tiles store `remaining` channels; strides and offsets are in bytes.
     """
     key = ("conv_micro", dtype.name, q, p, vectors, masked, depthwise)
     return Kernel(key, lambda target: _emit_conv(target, dtype, q, p, vectors, masked, depthwise))
@@ -142,10 +142,13 @@ def _emit_conv(target: Target, dtype: DType, q: int, p: int, vectors: int, maske
     module = Module(target.vector_bits)
     f = module.function("kernel", _CONV_ARGUMENTS)
     v = Vectors(f, target, dtype)
-    masks = [f.lane_mask("%remaining", v.lanes, h * v.lanes) if masked else "" for h in range(vectors)]
-    tile_masks = masks * (q * p)
+
+    def make_masks() -> list[str]:
+        return [f.lane_mask("%remaining", v.lanes, h * v.lanes) if masked else "" for h in range(vectors)]
+
+    masks = make_masks()
     outputs = _vector_addresses(f, v, _tile_rows(f, "%y", q, p, "%yq", "%yp"), vectors)
-    accumulators = _begin(f, v, outputs, tile_masks, "%accumulate", aligned=False)
+    accumulators = _begin(f, v, outputs, masks * (q * p), "%accumulate", aligned=False)
     pixels = Pixels(f, q, p, "%aq", "%ap")
     b_step = VECTORS * v.bytes
     with f.loop(0, "%count", 1, [("ptr", "%b"), *((v.type, a) for a in accumulators)]) as run:
@@ -159,7 +162,8 @@ def _emit_conv(target: Target, dtype: DType, q: int, p: int, vectors: int, maske
         else:
             length = f.load("i64", f.gep(entry, 1, "i64"), 8)
             run.next = _channels(f, v, pixels, pixels.pointers(base), b, sums, length, vectors)
-    for value, address, mask in zip(run.out[1:], outputs, tile_masks, strict=True):
+    # Made anew, so that no mask takes a register through the loops.
+    for value, address, mask in zip(run.out[1:], outputs, make_masks() * (q * p), strict=True):
         v.store(value, address, mask)
     f.ret()
     return module.text()
@@ -204,7 +208,7 @@ def _channels(
     return state[count:]
 
 
-# --- weight gradient ------------------------------------------------------------------------------------------------------------------------
+# --- weight gradient ---------------------------------------------------------------------------------------------------------------------
 
 _WEIGHT_ARGUMENTS = (
     ("ptr noalias", "a"), ("i64", "an"), ("i64", "ah"), ("i64", "aw"), ("i64", "aq"), ("i64", "ap"), ("ptr noalias", "b"), ("i64", "bn"),
@@ -215,8 +219,8 @@ _WEIGHT_ARGUMENTS = (
 def weight_micro(dtype: DType, q: int, p: int, depthwise: bool) -> Kernel:
     """Return the micro-kernel of a tile of q by p weights (times a panel of output channels).
 
-    ``d[i, j, channel] (+)= sum over images, rows and columns of a[pixel + i * aq + j] * b[pixel, channel]``: b holds the pixels of an image one
-    after the other, a panel each; j counts elements. In the depthwise form j counts taps of stride `ap` and a is a panel too.
+    ``d[i, j, channel] (+)= sum over images, rows and columns of a[pixel + i * aq + j] * b[pixel, channel]``: b holds the pixels of an image
+    one after the other, a panel each; j counts elements. In the depthwise form j counts taps of stride `ap` and a is a panel too.
     """
     key = ("conv_weight_micro", dtype.name, q, p, depthwise)
     return Kernel(key, lambda target: _emit_weight(target, dtype, q, p, depthwise))

@@ -1,4 +1,4 @@
-"""Data movement around convolution by in-register transposes: layouts of activations, panels of weights, sums of partial weight gradients."""
+"""Data movement around convolution by in-register transposes: layouts of activations, panels of weights, sums of weight gradients."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _for_rows(f: Function, lanes: int, count: str, masked: bool, body: Callable[
             body(i)
 
 
-# --- layouts of activations -----------------------------------------------------------------------------------------------------------------
+# --- layouts of activations --------------------------------------------------------------------------------------------------------------
 
 # Only the size of an element matters to a copy.
 _BITS = {4: dtypes.int32, 8: dtypes.int64}
@@ -57,7 +57,10 @@ LAYOUT_FIELDS = ("row_blocks", "rows", "columns")
 
 
 def layout_kernel(dtype: DType) -> Kernel:
-    """Return the kernel that transposes each matrix of a batch, ``(batch, rows, columns) -> (batch, columns, rows)``; a unit is a strip of rows."""
+    """Return the kernel that transposes each matrix of a batch, ``(batch, rows, columns) -> (batch, columns, rows)``.
+
+    A unit is a strip of rows; elements have 4 or 8 bytes.
+    """
     bits = _BITS[dtype.itemsize]
     return Kernel(("conv_layout", bits.name), lambda target: _emit_layout(target, bits))
 
@@ -90,7 +93,7 @@ def _emit_layout(target: Target, dtype: DType) -> str:
     return module.text()
 
 
-# --- panels of weights ----------------------------------------------------------------------------------------------------------------------
+# --- panels of weights -------------------------------------------------------------------------------------------------------------------
 
 PACK_FIELDS = (
     "group_panels", "group_bytes", "lane_count", "lane_bytes",  # source: groups, then lanes
@@ -148,14 +151,19 @@ def _emit_pack(target: Target, dtype: DType) -> str:
     return module.text()
 
 
-# --- sums of partial weight gradients -------------------------------------------------------------------------------------------------------
+# --- sums of partial weight gradients ----------------------------------------------------------------------------------------------------
 
-UNPACK_FIELDS = ("group_panels", "chunks", "chunk_bytes", "panel_bytes", "lane_count", "lane_bytes", "group_bytes", "columns", "taps", "channels")
+UNPACK_FIELDS = (
+    "group_panels", "chunks", "chunk_bytes", "panel_bytes", "lane_count", "lane_bytes", "group_bytes", "columns", "taps", "channels",
+)  # fmt: skip
 
 
 def unpack_kernel(dtype: DType) -> Kernel:
-    """Return the kernel that adds partial weight gradients ``[group][chunk][panel][tap, channel][lane]`` in the order of the chunks and writes them
-    as ``[group, lane][channel, tap]``; a unit is one vector of lanes."""
+    """Return the kernel that adds up partial weight gradients.
+
+    It reads ``[group][chunk][panel][tap, channel][lane]``, adds in the order of the chunks and writes ``[group, lane][channel, tap]``;
+    a unit is one vector of lanes.
+    """
     return Kernel(("conv_unpack", dtype.name), lambda target: _emit_unpack(target, dtype))
 
 

@@ -1,9 +1,9 @@
 """The driver of the weight gradient of a convolution.
 
-``gw[tap, c, o] = sum over pixels of x[pixel * stride + tap, c] * gy[pixel, o]``: a matrix product whose inner axis is the pixels. A unit of the
-parallel loop is (group, chunk of blocks of pixels, strip of input channels): for each block of its chunk it packs gy into panels of output
-channels and each slice of input channels with its padding, then runs a micro-kernel per panel and tile of weights, which adds to the
-chunk's own partial sums. Another kernel adds the chunks in order, so the result depends on shapes only.
+``gw[tap, c, o] = sum over pixels of x[pixel * stride + tap, c] * gy[pixel, o]``: a matrix product whose inner axis is the pixels. A unit of
+the parallel loop is (group, chunk of blocks of pixels, strip of input channels): for each block of its chunk it packs gy into panels of
+output channels and each slice of input channels with its padding, then runs a micro-kernel per panel and tile of weights, which adds to
+the chunk's own partial sums. Another kernel adds the chunks in order, so the result depends on shapes only.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Kernels of window reductions (pooling) and of their gradients over channels-last arrays, vectorised over the channels.
 
-All have three spatial axes (d, h, w); fewer are written with extent 1. Every sum runs over windows, or over the taps of a window, in row-major
-order, so results do not depend on how units are split.
+All have three spatial axes (d, h, w); fewer are written with extent 1. Every sum runs over windows, or over the taps of a window, in
+row-major order, so results do not depend on how units are split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module, float_literal, vector_literal
+from trine.compiler.ir import KERNEL_ARGUMENTS, Module, float_literal, vector_literal
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
 from trine.compiler.templates.conv_micro import Vectors
@@ -26,8 +26,10 @@ _INDEX = "i64"
 
 
 def window_kernel(kind: str, dtype: DType) -> Kernel:
-    """Return the kernel of "max", "sum", "argmax" (units: rows of outputs), "max_grad" (units: image, chunk of channels) or "sum_grad" (units:
-    rows of inputs)."""
+    """Return the kernel of a window primitive without its prefix.
+
+    Units of "max", "sum" and "argmax" are rows of outputs, of "max_grad" (image, chunk of channels), of "sum_grad" rows of inputs.
+    """
     return Kernel(("window", kind, dtype.name), lambda target: _Window(target, kind, dtype).emit())
 
 
@@ -60,7 +62,7 @@ class _Window:
         self.f.ret()
         return self.module.text()
 
-    # --- pieces ---------------------------------------------------------------------------------------------------------------------------
+    # --- pieces --------------------------------------------------------------------------------------------------------------------------
 
     def _channels(self, low: str | int, high: str, body: Callable[[str, int, str], None]) -> None:
         """Call `body(byte offset, vectors, mask)` for chunks that cover channels [low, high)."""
@@ -139,7 +141,7 @@ class _Window:
     def _vector(self, address: str, number: int) -> str:
         return self.f.gep(address, number * self.v.bytes) if number else address
 
-    # --- max, sum, argmax -----------------------------------------------------------------------------------------------------------------
+    # --- max, sum, argmax ----------------------------------------------------------------------------------------------------------------
 
     def _forward(self, unit: str) -> None:
         f, g = self.f, self.g
@@ -185,7 +187,7 @@ class _Window:
                 wins = self._either(self._compare("gt", value, largest), unset)
                 if self.dtype.is_floating_point:
                     is_nan = self._compare("uno", value, value)
-                    first_nan = self._select(is_nan, f.value(f"fcmp ord {v.type} {largest}, {largest}"), "zeroinitializer", f"<{v.lanes} x i1>")
+                    first_nan = f.value(f"and <{v.lanes} x i1> {is_nan}, {f.value(f'fcmp ord {v.type} {largest}, {largest}')}")
                     wins = self._either(wins, first_nan)
                 result += [self._select(wins, value, largest), self._select(wins, where, index, indices)]
             return result
@@ -200,7 +202,7 @@ class _Window:
             else:
                 f.store(indices, out[2 * i + 1], address, 8)
 
-    # --- gradients ------------------------------------------------------------------------------------------------------------------------
+    # --- gradients -----------------------------------------------------------------------------------------------------------------------
 
     def _max_grad(self, unit: str) -> None:
         f, g, v = self.f, self.g, self.v
