@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trine import dtypes
-from trine.compiler.nest import LoopNest
+from trine.compiler.lower.loop import lower_tile, tile_operands
+from trine.compiler.nest import Access, Axis, Instruction, LoopNest
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.dot import Tile, inner_tile, micro_kernel, tile
@@ -79,6 +80,7 @@ class _Problem:
     c_m: int
     axes: list[tuple[int, int, int, int]]
     batch: int
+    epilogue: LoopNest | None
 
 
 def lower_dot(
@@ -106,6 +108,8 @@ def lower_dot(
         a, b: operands, any strides.
         c: the result; adjacent columns (column_stride 1) or adjacent rows (row_stride 1).
         dtype: of all three. float16 and bfloat16 accumulate in float32 and round once.
+        epilogue: an elementwise nest over (batch..., m, n) that is applied to each tile of c right after it is computed; its access 0
+            is c.
         temporaries: makes a temporary value of a shape and dtype.
         threads: number of threads that will run it; the result does not depend on it.
         nodes: the graph nodes that the commands compute.
@@ -115,13 +119,15 @@ def lower_dot(
     """
     if not m or not n or 0 in batch:
         return []
-    problem = _normalize(batch, m, n, k, a, b, c)
+    problem = _normalize(batch, m, n, k, a, b, c, epilogue)
+    if epilogue is not None:
+        nodes += epilogue.nodes
     if not dtype.is_floating_point:
         return [_integer_command(problem, dtype, nodes)]
     return _float_commands(target, problem, dtype, temporaries, nodes)
 
 
-def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix) -> _Problem:
+def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix, epilogue: LoopNest | None) -> _Problem:
     """Merge batch axes, move a batch that b does not see into the rows, and transpose where c has adjacent rows."""
     a_m, a_k, b_k, b_n, c_m, c_n = a.row_stride, a.column_stride, b.row_stride, b.column_stride, c.row_stride, c.column_stride
     axes: list[tuple[int, int, int, int]] = []
@@ -132,13 +138,17 @@ def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Mat
             continue
         # An operand that is the same for all of the innermost axis lets that axis join the rows (columns) of the other.
         if not axes and not sb and ((sa == m * a_m and sc == m * c_m) if m != 1 else (c_n == 1 or n == 1 or sc == 1)):
-            a_m, c_m = (a_m, c_m) if m != 1 else (sa, sc)
-            m *= extent
-            continue
+            folded = epilogue and _fold(epilogue, i, -2)
+            if folded or not epilogue:
+                a_m, c_m = (a_m, c_m) if m != 1 else (sa, sc)
+                m, epilogue = m * extent, folded
+                continue
         if not axes and not sa and ((sb == n * b_n and sc == n * c_n) if n != 1 else (c_m == 1 or m == 1 or sc == 1)):
-            b_n, c_n = (b_n, c_n) if n != 1 else (sb, sc)
-            n *= extent
-            continue
+            folded = epilogue and _fold(epilogue, i, -1)
+            if folded or not epilogue:
+                b_n, c_n = (b_n, c_n) if n != 1 else (sb, sc)
+                n, epilogue = n * extent, folded
+                continue
         count *= extent
         if axes:
             e, ia, ib, ic = axes[-1]
@@ -153,6 +163,7 @@ def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Mat
     if c_n != 1 or (n == 1 and c_m == 1):
         axes = [(e, sb, sa, sc) for e, sa, sb, sc in axes]
         m, n, a, b, a_m, a_k, b_k, b_n, c_m, c_n = n, m, b, a, b_n, b_k, a_k, a_m, c_n, c_m
+        epilogue = epilogue and _swap(epilogue)
     if c_n != 1:
         raise UnsupportedError(
             message(
@@ -161,7 +172,74 @@ def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Mat
                 expected="one of them 1",
             )
         )
-    return _Problem(m, n, k, a, b, c, a_m, a_k, b_k, b_n, c_m, axes, count)
+    return _Problem(m, n, k, a, b, c, a_m, a_k, b_k, b_n, c_m, axes, count, epilogue)
+
+
+def _fold(nest: LoopNest, i: int, into: int) -> LoopNest | None:
+    """Return the nest with axis i merged into the axis `into` (-2: m, -1: n), i varying slower; None where an access forbids it."""
+    into += len(nest.axes)
+    extent = nest.axes[into].extent
+    merged: list[tuple[int, ...]] = []
+    iotas = [instruction.attrs[0] for instruction in nest.instructions if instruction.op == "iota"]
+    for strides in [*(access.strides for access in nest.accesses), *iotas]:
+        if extent != 1 and strides[i] != extent * strides[into]:
+            return None
+        joined = [*strides]
+        joined[into] = strides[i] if extent == 1 else strides[into]
+        del joined[i]
+        merged.append(tuple(joined))
+    if any(axis in (i, into) for access in nest.accesses for axis, _, _ in access.bounds):
+        return None
+    extents = [axis.extent for axis in nest.axes]
+    extents[into] *= extents[i]
+    del extents[i]
+    order = [k for k in range(len(nest.axes)) if k != i]
+    return _rebuilt(nest, extents, merged, order)
+
+
+def _swap(nest: LoopNest) -> LoopNest:
+    """Return the nest with its last two axes exchanged."""
+    order = [*range(len(nest.axes) - 2), len(nest.axes) - 1, len(nest.axes) - 2]
+    iotas = [instruction.attrs[0] for instruction in nest.instructions if instruction.op == "iota"]
+    strides = [tuple(row[k] for k in order) for row in [*(access.strides for access in nest.accesses), *iotas]]
+    return _rebuilt(nest, [nest.axes[k].extent for k in order], strides, order)
+
+
+def _rebuilt(nest: LoopNest, extents: list[int], strides: list[tuple[int, ...]], order: list[int]) -> LoopNest:
+    """Return the nest on new axes: `strides` for each access, then for each iota; `order`: the old number of each new axis."""
+    number = {old: new for new, old in enumerate(order)}
+    rows = iter(strides)
+    accesses = [
+        Access(x.value, x.offset, next(rows), tuple((number[axis], low, high) for axis, low, high in x.bounds), x.fill)
+        for x in nest.accesses
+    ]
+    instructions = [
+        Instruction(x.op, x.args, x.dtype, (next(rows), *x.attrs[1:]), x.row, x.node) if x.op == "iota" else x for x in nest.instructions
+    ]
+    return LoopNest([Axis(extent) for extent in extents], accesses, instructions, nest.stores, nest.nodes)
+
+
+@dataclass(slots=True)
+class _Epilogue:
+    """What a command that applies an epilogue needs of it: operands, parameters, the function (0: none), their entries, its cost."""
+
+    operands: list[Operand]
+    params: list[int]
+    function: Kernel | int
+    entries: int
+    cost: int
+
+
+_NO_EPILOGUE = _Epilogue([], [], 0, 0, 0)
+
+
+def _epilogue(p: _Problem) -> _Epilogue:
+    if p.epilogue is None:
+        return _NO_EPILOGUE
+    function, params = lower_tile(p.epilogue)
+    operands = tile_operands(p.epilogue)
+    cost = p.batch * p.m * p.n * (len(p.epilogue.instructions) + sum(access.value.dtype.itemsize for access in p.epilogue.accesses))
+    return _Epilogue(operands, params, function, 2 * len(operands) + len(params), cost)
 
 
 def _operands(p: _Problem, dtype: DType) -> list[Operand]:
@@ -178,11 +256,25 @@ def _cost(p: _Problem, dtype: DType) -> int:
 
 
 def _integer_command(p: _Problem, dtype: DType, nodes: tuple[Node, ...]) -> Command:
-    params: list[int | Kernel] = [p.m, p.n, p.k, p.a_m, p.a_k, p.b_k, p.b_n, p.c_m, p.n if p.b_n == 1 else 0, 0, len(p.axes)]
+    e = _epilogue(p)
+    params: list[int | Kernel] = [
+        *e.params,
+        p.m,
+        p.n,
+        p.k,
+        p.a_m,
+        p.a_k,
+        p.b_k,
+        p.b_n,
+        p.c_m,
+        p.n if p.b_n == 1 else 0,
+        e.function,
+        len(p.axes),
+    ]
     for axis in p.axes:
         params += axis
-    kernel = integer_kernel(dtype, 0)
-    return Command(kernel, _operands(p, dtype), params, p.batch * p.m, _cost(p, dtype), 0, "dot", nodes)
+    kernel = integer_kernel(dtype, e.entries)
+    return Command(kernel, _operands(p, dtype) + e.operands, params, p.batch * p.m, _cost(p, dtype) + e.cost, 0, "dot", nodes)
 
 
 # --- choices ----------------------------------------------------------------------------------------------------------------------------
@@ -301,21 +393,24 @@ def _float_commands(
             dense.append((extent, sa, sb, stride))
             stride *= extent
         axes = dense
+    e = _epilogue(p)
+    tail = _NO_EPILOGUE if finishes else e
     params, scratch = _driver_params(p, plan, geometry.panel, dtype, compute, (b_k, b_n, c_m, c_split))
-    params.append(len(axes))
+    params = [*tail.params, *params, tail.function, len(axes)]
     for axis in axes:
         params += axis
     units = p.batch * plan.m_blocks * plan.n_blocks * plan.k_blocks
-    commands.append(Command(driver_kernel(dtype, b_dtype, compute, 0), [a, b, c], params, units, _cost(p, dtype), scratch, "dot", nodes))
+    kernel, cost = driver_kernel(dtype, b_dtype, compute, tail.entries), _cost(p, dtype) + tail.cost
+    commands.append(Command(kernel, [a, b, c, *tail.operands], params, units, cost, scratch, "dot", nodes))
     if finishes:
-        commands.append(_finish_command(p, plan.k_blocks, c.value, dtype, compute, nodes))
+        commands.append(_finish_command(p, plan.k_blocks, c.value, dtype, compute, e, nodes))
     return commands
 
 
 def _driver_params(
     p: _Problem, plan: _Plan, panel: int, dtype: DType, compute: DType, strides: tuple[int, int, int, int]
 ) -> tuple[list[int | Kernel], int]:
-    """Return the driver's parameters but the batch axes, and its bytes of scratch memory. `strides`: b_k, b_n, c_m, c_split."""
+    """Return the driver's parameters up to the epilogue, and its bytes of scratch memory. `strides`: b_k, b_n, c_m, c_split."""
     rows, columns, walk = plan.rows, plan.columns, plan.walk
     b_k, b_n, c_m, c_split = strides
     step_bytes = plan.k_step * compute.itemsize
@@ -335,7 +430,6 @@ def _driver_params(
         *(micro, micro if rest == rows else micro_kernel(compute, walk, rest, plan.vectors)),
         packer(dtype, compute, pack_layout(p.a_m, p.a_k)) if plan.pack_a else 0,
         packer(dtype, compute, pack_layout(b_n, b_k)) if packed_from < p.n else 0,
-        0,
     ]
     return params, scratch
 
@@ -368,13 +462,15 @@ def _pack_command(
     return Operand(packed), axes, Command(pack_kernel(dtype, compute), operands, params, units, cost, 0, "dot.pack", nodes)
 
 
-def _finish_command(p: _Problem, parts: int, partials: Value, dtype: DType, compute: DType, nodes: tuple[Node, ...]) -> Command:
-    """Return the command that adds the partial results, rounds and stores."""
+def _finish_command(
+    p: _Problem, parts: int, partials: Value, dtype: DType, compute: DType, e: _Epilogue, nodes: tuple[Node, ...]
+) -> Command:
+    """Return the command that adds the partial results, rounds and stores, then applies the epilogue."""
     m_block = max(1, min(p.m, _MEMORY_UNIT_WORK // (p.n * parts)))
     m_blocks = -(-p.m // m_block)
-    params: list[int | Kernel] = [p.m, p.n, parts, m_blocks, m_block, p.c_m, 0, len(p.axes)]
+    params: list[int | Kernel] = [*e.params, p.m, p.n, parts, m_blocks, m_block, p.c_m, e.function, len(p.axes)]
     for extent, _, _, stride in p.axes:
         params += (extent, stride)
-    operands = [Operand(partials), Operand(p.c.value, p.c.offset * dtype.itemsize, "w")]
-    cost = p.batch * p.m * p.n * (parts * compute.itemsize + dtype.itemsize)
-    return Command(finish_kernel(compute, dtype, 0), operands, params, p.batch * m_blocks, cost, 0, "dot.finish", nodes)
+    operands = [Operand(partials), Operand(p.c.value, p.c.offset * dtype.itemsize, "w"), *e.operands]
+    cost = p.batch * p.m * p.n * (parts * compute.itemsize + dtype.itemsize) + e.cost
+    return Command(finish_kernel(compute, dtype, e.entries), operands, params, p.batch * m_blocks, cost, 0, "dot.finish", nodes)
