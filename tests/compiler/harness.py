@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 import numpy as np
 
 from trine.compiler import llvm
+from trine.compiler.ir import KERNEL_ARGUMENTS, Module
 from trine.compiler.program import Command, Kernel, Value
 from trine.compiler.target import Target, host_target, host_targets
 from trine.runtime.objects import LoadedObject, load
@@ -154,3 +155,18 @@ def check_guards(arrays: Iterable[np.ndarray]) -> None:
         raw = _guarded.get(array.ctypes.data)
         if raw is not None and not ((raw[:_GUARD] == 0xA5).all() and (raw[-_GUARD:] == 0xA5).all()):
             raise AssertionError("a kernel wrote outside its array")
+
+
+def sums(count: int, target: Target) -> str:
+    """Return a kernel with `count` vector accumulators alive through a loop."""
+    module = Module(target.vector_bits)
+    f = module.function("kernel", KERNEL_ARGUMENTS)
+    lanes = target.vector_bits // 32
+    vector = f"<{lanes} x float>"
+    with f.loop("%begin", "%end", 1, [(vector, "zeroinitializer")] * count) as loop:
+        x = [f.load(vector, f.gep("%table", f.mul(loop.index, 64 * (i + 1)), "float"), 4) for i in range(count)]
+        loop.next = [f.value(f"fadd {vector} {a}, {b}") for a, b in zip(loop.carried, x, strict=True)]
+    for i, total in enumerate(loop.out):
+        f.store(vector, total, f.gep("%table", i * lanes, "float"), 4)
+    f.ret()
+    return module.text()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from harness import sums
 
 from trine.compiler import llvm
 from trine.compiler.compile import best_of, compile_kernel, compile_kernels
-from trine.compiler.ir import KERNEL_ARGUMENTS, Module
 from trine.compiler.program import Kernel
-from trine.compiler.target import Target, host_target
+from trine.compiler.target import host_target
 from trine.errors import CompileError
 
 HOST = host_target()
@@ -16,21 +16,6 @@ HOST = host_target()
 
 def constant_kernel(value: int) -> Kernel:
     return Kernel(("constant", value), lambda target: f"define i64 @kernel() {{\n  ret i64 {value}\n}}")
-
-
-def sums(count: int, target: Target) -> str:
-    """Return a kernel with `count` vector accumulators alive through a loop."""
-    module = Module(target.vector_bits)
-    f = module.function("kernel", KERNEL_ARGUMENTS)
-    lanes = target.vector_bits // 32
-    vector = f"<{lanes} x float>"
-    with f.loop("%begin", "%end", 1, [(vector, "zeroinitializer")] * count) as loop:
-        x = [f.load(vector, f.gep("%table", f.mul(loop.index, 64 * (i + 1)), "float"), 4) for i in range(count)]
-        loop.next = [f.value(f"fadd {vector} {a}, {b}") for a, b in zip(loop.carried, x, strict=True)]
-    for i, total in enumerate(loop.out):
-        f.store(vector, total, f.gep("%table", i * lanes, "float"), 4)
-    f.ret()
-    return module.text()
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads() -> None:

@@ -63,6 +63,7 @@ def _machine(target: Target) -> Any:
         try:
             lookup = binding.Target.from_triple(target.triple)
             machine = lookup.create_target_machine(cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="small")
+            machine.set_asm_verbosity(True)  # `count_spills` reads the comments
         except RuntimeError as error:
             raise CompileError(f"LLVM has no code generator for {target.triple} ({target.cpu}): {error}") from error
         _state.machines[target] = machine
@@ -162,20 +163,27 @@ def _describe(failure: str, text: str) -> str:
     return f"LLVM cannot parse the generated IR: {reason} at line {number}, column {column}: {line.strip()}"
 
 
-# A vector register moved to or from the stack: `vmovups %zmm3, 64(%rsp)`, `str q8, [sp, #16]`. Folded reloads count too.
-_STACK_ACCESS = re.compile(r"(?=.*%[xyz]mm\d)(?=.*\(%r[sb]p\b)|(?=.*\b[qv]\d+\b)(?=.*\[(?:sp|x29)\b)")
-_LABEL = re.compile(r"(\.?[\w$.]+):")
-_JUMP = re.compile(r"\s+(?:j\w+|b(?:\.\w+)?|cbn?z\s+\w+,|tbn?z\s+\w+,\s*#\d+,)\s+(\.?[\w$.]+)\s*(?:[#/].*)?$")
+# The comments of LLVM's assembly: which loop a block belongs to, and which instructions move registers to and from the stack.
+_BLOCK = re.compile(r"(?:\.L(\w+):|(?:#|//) %bb\.\d+:)")
+_HEADER = re.compile(r"This (Inner )?Loop Header: Depth=")
+_MEMBER = re.compile(r"in Loop: Header=(\w+) Depth=")
+_VECTOR_SPILL = re.compile(r"(?=.*(?:%[xyz]mm|\b[qv])\d)(?=.*\d-byte (?:Folded )?(?:Spill|Reload))")
 
 
 def count_spills(asm: str) -> int:
-    """Return how many instructions inside loops move a vector register to or from the stack."""
-    lines = asm.splitlines()
-    labels = {match[1]: number for number, line in enumerate(lines) if (match := _LABEL.match(line))}
-    in_loop = [False] * len(lines)
-    for number, line in enumerate(lines):
-        match = _JUMP.match(line)
-        start = labels.get(match[1], number) if match else number
-        if start < number:  # a backward jump closes a loop
-            in_loop[start:number] = [True] * (number - start)
-    return sum(inside and _STACK_ACCESS.match(line) is not None for inside, line in zip(in_loop, lines, strict=True))
+    """Return how many instructions of innermost loops move a vector register to or from the stack; `asm` comes from `assembly`."""
+    innermost: set[str] = set()
+    loop = label = ""
+    counts: dict[str, int] = {}
+    for line in asm.splitlines():
+        if block := _BLOCK.match(line):
+            loop, label = "", block[1] or ""
+        if header := _HEADER.search(line):
+            loop = label
+            if header[1]:
+                innermost.add(label)
+        elif member := _MEMBER.search(line):
+            loop = member[1]
+        if loop and _VECTOR_SPILL.match(line):
+            counts[loop] = counts.get(loop, 0) + 1
+    return sum(count for header_label, count in counts.items() if header_label in innermost)
