@@ -19,7 +19,7 @@ from trine.core.graph import Node
 from trine.dtypes import DType, float32
 
 _ROW_BYTES = 4096  # a longer row is copied in pieces
-_MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 64, 1024  # columns of a unit of put, in bytes
+_MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 256, 1024  # columns of a unit of put, in bytes
 _PUT_BLOCKS = 16  # into how many units the columns of one put are divided if they are enough
 _INDEX_TYPES = {"int32": "i32", "int64": "i64"}
 
@@ -55,9 +55,9 @@ def lower_take_along(
     if not units * axis_size:
         return []
     operands = [Operand(x), Operand(index), Operand(out, access="w")]
-    kernel = reads.take_along_kernel(x.dtype.itemsize, _INDEX_TYPES[index.dtype.name])
+    kernel = reads.take_along_kernel(x.dtype.itemsize, _INDEX_TYPES[index.dtype.name], inner == 1)
     cost = 4 * (out.nbytes + index.nbytes)
-    return [Command(kernel, operands, [index.shape[axis] * inner, axis_size, inner], units, cost, name="take_along", nodes=nodes)]
+    return [Command(kernel, operands, [index.shape[axis], axis_size, inner], units, cost, name="take_along", nodes=nodes)]
 
 
 def lower_put(

@@ -23,12 +23,12 @@ def take_elements_kernel(itemsize: int, index_type: str) -> Kernel:
     return Kernel(("take_elements", itemsize, index_type), lambda target: _emit_take_elements(target, itemsize, index_type))
 
 
-def take_along_kernel(itemsize: int, index_type: str) -> Kernel:
-    """out[o, j, i] = x[o, index[o, j, i], i].
+def take_along_kernel(itemsize: int, index_type: str, is_last: bool) -> Kernel:
+    """out[o, j, i] = x[o, index[o, j, i], i]; `is_last`: inner = 1.
 
-    Operands x, index, out; params num_indices * inner, axis_size, inner; units: elements of out.
+    Operands x, index, out; params num_indices, axis_size, inner; units: elements of out.
     """
-    return Kernel(("take_along", itemsize, index_type), lambda target: _emit_take_along(target, itemsize, index_type))
+    return Kernel(("take_along", itemsize, index_type, is_last), lambda target: _emit_take_along(target, itemsize, index_type, is_last))
 
 
 def _emit_take_rows(target: Target, itemsize: int, index_type: str) -> str:
@@ -57,21 +57,23 @@ def _emit_take_elements(target: Target, itemsize: int, index_type: str) -> str:
     return end_kernel(f)
 
 
-def _emit_take_along(target: Target, itemsize: int, index_type: str) -> str:
+def _emit_take_along(target: Target, itemsize: int, index_type: str, is_last: bool) -> str:
     f = begin_kernel(target)
     word, align = word_type(itemsize), alignment(itemsize)
     x, index, out = (f.operand(k) for k in range(3))
-    plane, axis_size, inner = (f.param(k) for k in (6, 7, 8))
+    num_indices, axis_size, inner = (f.param(k) for k in (6, 7, 8))
     last = f.sub(axis_size, 1)
-    first = [f.udiv("%begin", plane), f.urem("%begin", plane), f.urem("%begin", inner)]
-    with f.loop("%begin", "%end", carried=[("i64", v) for v in first]) as loop:
-        outer, in_plane, column = loop.carried
-        chosen = load_index(f, index, loop.index, index_type, last)
-        row = f.add(f.mul(outer, axis_size), chosen)
-        value = f.load(word, f.gep(x, f.add(f.mul(row, inner), column), word), align)
-        f.store(word, value, f.gep(out, loop.index, word), align)
-        next_in_plane, next_column = f.add(in_plane, 1), f.add(column, 1)
-        leaves_plane, leaves_row = f.icmp("eq", next_in_plane, plane), f.icmp("eq", next_column, inner)
-        next_outer = f.add(outer, f.value(f"zext i1 {leaves_plane} to i64"))
-        loop.next = [next_outer, f.select(leaves_plane, 0, next_in_plane), f.select(leaves_row, 0, next_column)]
+    # The range of elements row by row, a row being the contiguous elements that share `outer` (and j, unless the axis is the last one).
+    length = num_indices if is_last else inner
+    final = f.udiv(f.add("%end", f.sub(length, 1)), length)
+    with f.loop(f.udiv("%begin", length), final) as row:
+        start = f.mul(row.index, length)
+        low, high = f.max("%begin", start), f.min("%end", f.add(start, length))
+        outer = row.index if is_last else f.udiv(row.index, num_indices)
+        plane = f.gep(x, f.mul(f.mul(outer, axis_size), inner), word)
+        with f.loop(low, high) as k:
+            at = load_index(f, index, k.index, index_type, last)
+            if not is_last:
+                at = f.add(f.mul(at, inner), f.sub(k.index, start))
+            f.store(word, f.load(word, f.gep(plane, at, word), align), f.gep(out, k.index, word), align)
     return end_kernel(f)
