@@ -18,6 +18,7 @@ from trine.compiler.target import Target
 from trine.compiler.templates.dot import Tile, inner_tile, micro_kernel, tile
 from trine.compiler.templates.dot_driver import driver_kernel
 from trine.compiler.templates.dot_finish import finish_kernel
+from trine.compiler.templates.dot_integer import ROWS as INTEGER_ROWS
 from trine.compiler.templates.dot_integer import integer_kernel
 from trine.compiler.templates.dot_pack import pack_kernel, pack_layout, packer
 from trine.core.graph import Node
@@ -41,8 +42,12 @@ _UNIT_WORK = 1 << 18
 _K_SHARE = 1024
 # Up to this many rows, tiles without remainder are preferred.
 _FEW_ROWS = 128
+# From this many rows on, integer columns that are not adjacent are made so first.
+_INTEGER_PACK_ROWS = 8
 # Multiply-adds of a unit of the kernels that are bound by memory.
 _MEMORY_UNIT_WORK = 1 << 16
+# Elements that a unit packs.
+_PACK_UNIT = 1 << 15
 
 
 @dataclass(eq=False, slots=True)
@@ -123,7 +128,7 @@ def lower_dot(
     if epilogue is not None:
         nodes += epilogue.nodes
     if not dtype.is_floating_point:
-        return [_integer_command(problem, dtype, nodes)]
+        return _integer_commands(target, problem, dtype, temporaries, nodes)
     return _float_commands(target, problem, dtype, temporaries, nodes)
 
 
@@ -255,26 +260,25 @@ def _cost(p: _Problem, dtype: DType) -> int:
     return p.batch * (2 * p.m * p.n * p.k + dtype.itemsize * (p.m * p.k + p.k * p.n + p.m * p.n))
 
 
-def _integer_command(p: _Problem, dtype: DType, nodes: tuple[Node, ...]) -> Command:
+def _integer_commands(
+    target: Target, p: _Problem, dtype: DType, temporaries: Callable[[tuple[int, ...], DType], Value], nodes: tuple[Node, ...]
+) -> list[Command]:
     e = _epilogue(p)
-    params: list[int | Kernel] = [
-        *e.params,
-        p.m,
-        p.n,
-        p.k,
-        p.a_m,
-        p.a_k,
-        p.b_k,
-        p.b_n,
-        p.c_m,
-        p.n if p.b_n == 1 else 0,
-        e.function,
-        len(p.axes),
-    ]
-    for axis in p.axes:
+    commands: list[Command] = []
+    operands, b_k, b_n, axes = _operands(p, dtype), p.b_k, p.b_n, p.axes
+    if b_n != 1 and p.m >= _INTEGER_PACK_ROWS:
+        # One panel as wide as b: its columns become adjacent.
+        width = -(-p.n // target.lanes(dtype)) * target.lanes(dtype)
+        operands[1], axes, command = _pack_command(p, width, dtype, dtype, temporaries, nodes)
+        commands.append(command)
+        b_k, b_n = width, 1
+    params: list[int | Kernel] = [*e.params, p.m, p.n, p.k, p.a_m, p.a_k, b_k, b_n, p.c_m, p.n if b_n == 1 else 0, e.function, len(axes)]
+    for axis in axes:
         params += axis
+    units = p.batch * -(-p.m // INTEGER_ROWS)
     kernel = integer_kernel(dtype, e.entries)
-    return Command(kernel, _operands(p, dtype) + e.operands, params, p.batch * p.m, _cost(p, dtype) + e.cost, 0, "dot", nodes)
+    commands.append(Command(kernel, operands + e.operands, params, units, _cost(p, dtype) + e.cost, 0, "dot", nodes))
+    return commands
 
 
 # --- choices ----------------------------------------------------------------------------------------------------------------------------
@@ -380,7 +384,7 @@ def _float_commands(
     a, b, c = _operands(p, dtype)
     b_dtype, b_k, b_n, c_m, axes = dtype, p.b_k, p.b_n, p.c_m, p.axes
     if plan.pack_b == "before":
-        b, axes, command = _pack_command(p, plan, dtype, compute, temporaries, nodes)
+        b, axes, command = _pack_command(p, plan.columns, dtype, compute, temporaries, nodes)
         commands.append(command)
         b_dtype, b_k, b_n = compute, plan.columns, p.k
     finishes = plan.k_blocks > 1 or compute is not dtype
@@ -428,17 +432,20 @@ def _driver_params(
         b_n if walk == "inner" else b_k,
         *(int(plan.pack_a), packed_from, b_scratch),
         *(micro, micro if rest == rows else micro_kernel(compute, walk, rest, plan.vectors)),
-        packer(dtype, compute, pack_layout(p.a_m, p.a_k)) if plan.pack_a else 0,
-        packer(dtype, compute, pack_layout(b_n, b_k)) if packed_from < p.n else 0,
+        packer(dtype, compute, pack_layout(p.a_m, p.a_k, dtype)) if plan.pack_a else 0,
+        packer(dtype, compute, pack_layout(b_n, b_k, dtype)) if packed_from < p.n else 0,
     ]
     return params, scratch
 
 
 def _pack_command(
-    p: _Problem, plan: _Plan, dtype: DType, compute: DType, temporaries: Callable[[tuple[int, ...], DType], Value], nodes: tuple[Node, ...]
+    p: _Problem, columns: int, dtype: DType, compute: DType, temporaries: Callable[[tuple[int, ...], DType], Value], nodes: tuple[Node, ...]
 ) -> tuple[Operand, list[tuple[int, int, int, int]], Command]:
-    """Return the packed b, the batch axes with its strides, and the command that packs it; equal matrices of the batch are packed once."""
-    n, k, columns = p.n, p.k, plan.columns
+    """Return b packed into panels of some columns, the batch axes with its strides, and the command that packs it.
+
+    Equal matrices of the batch are packed once.
+    """
+    n, k = p.n, p.k
     panels = -(-n // columns)
     size = panels * k * columns
     axes, pack_axes, batch = [], [], 1
@@ -448,9 +455,9 @@ def _pack_command(
             pack_axes.append((extent, sb, batch * size))
             batch *= extent
     packed = temporaries((batch, panels, k, columns), compute)
-    layout = pack_layout(p.b_n, p.b_k)
-    # Units read memory in the order in which it lies: some rows of k, or some panels.
-    n_block, k_block = (n, max(1, 1 << 15 >> n.bit_length())) if layout == "copy" else (columns, max(k, 1))
+    layout = pack_layout(p.b_n, p.b_k, dtype)
+    # Units read memory in the order in which it lies: some whole rows of k, or a long part of a panel.
+    n_block, k_block = (n, max(1, _PACK_UNIT // n)) if layout == "copy" else (columns, max(64, _PACK_UNIT // columns & -64))
     n_blocks, k_blocks = -(-n // n_block), -(-k // k_block) or 1
     params: list[int | Kernel] = [n, k, n_blocks, k_blocks, n_block, k_block, p.b_n, p.b_k, columns, columns]
     params += (packer(dtype, compute, layout), len(pack_axes))

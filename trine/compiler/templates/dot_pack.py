@@ -38,9 +38,11 @@ PACK_ARGUMENTS = (
 )
 
 
-def pack_layout(stride: int, step: int) -> str:
-    """Return the packer's layout for a stride between rows and a stride along k."""
-    return "copy" if stride == 1 else "transpose" if step == 1 else "gather"
+def pack_layout(stride: int, step: int, source: DType) -> str:
+    """Return the packer's layout for a stride between rows and a stride along k; blocks of small integers are not transposed."""
+    if stride == 1:
+        return "copy"
+    return "transpose" if step == 1 and (source.itemsize >= 4 or source.is_half) else "gather"
 
 
 @functools.cache
