@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from trine import config
 from trine.compiler.program import Kernel
@@ -49,10 +49,11 @@ def compile_kernels(kernels: Sequence[Kernel], target: Target, num_threads: int 
     """
     num_threads = min(num_threads or config.settings.num_threads, len(kernels))
     results: list[bytes | BaseException] = [b""] * len(kernels)
-    numbers = iter(range(len(kernels)))
+    numbers: Iterator[int] = iter(range(len(kernels)))
     lock = threading.Lock()
 
     def work() -> None:
+        nonlocal numbers
         while True:
             with lock:
                 number = next(numbers, None)
@@ -60,8 +61,10 @@ def compile_kernels(kernels: Sequence[Kernel], target: Target, num_threads: int 
                 return
             try:
                 results[number] = compile_kernel(kernels[number], target)
-            except BaseException as error:  # handed to the caller below
+            except BaseException as error:  # handed to the caller below; kernels not begun yet are left out
                 results[number] = error
+                with lock:
+                    numbers = iter(range(0))
 
     threads = [threading.Thread(target=work, name="trine-compile", daemon=True) for _ in range(num_threads - 1)]
     for thread in threads:
