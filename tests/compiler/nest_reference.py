@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from harness import TARGETS, check_guards, run_commands, value_array
 
+from trine.compiler.lower.loop import lower_loop
 from trine.compiler.nest import Access, Instruction, LoopNest
-from trine.compiler.program import Value
+from trine.compiler.program import Command, Value
+from trine.compiler.target import Target
 from trine.core import reference
 from trine.core.graph import Node
 from trine.core.random_bits import random_bits
 from trine.core.reference_base import decode, encode
-from trine.dtypes import float32, float64, int64
+from trine.dtypes import DType, float32, float64, int64
 
 Arrays = dict[Value, np.ndarray]
 
@@ -133,3 +136,74 @@ def _reduce(nest: LoopNest, ins: Instruction, x: np.ndarray, argument: Instructi
 
 def _accumulator(argument: Instruction) -> Any:
     return float32 if argument.dtype.is_half else argument.dtype
+
+
+# --- running nests ------------------------------------------------------------------------------------------------------------------
+
+RTOL = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 3e-5, "float64": 1e-11}
+
+
+def row_major(shape: Sequence[int], dtype: DType, kind: str = "input") -> Value:
+    """Return a row-major value."""
+    return Value(tuple(shape), dtype, tuple(int(np.prod(shape[k + 1 :])) for k in range(len(shape))), kind)
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, dtype: DType, scale: float = 1.0) -> None:
+    """Compare held arrays: exactly for integers and bool, within `scale` times the dtype's tolerance for floats."""
+    if not dtype.is_floating_point:
+        np.testing.assert_array_equal(actual, expected)
+        return
+    tolerance = RTOL[dtype.name] * scale
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        a, b = decode(actual, dtype).astype(np.float64), decode(expected, dtype).astype(np.float64)
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * 0.1)
+
+
+def run_native(
+    nest: LoopNest, arrays: Arrays, target: Target, scalars: Sequence[float | int] = (), splits: int = 1, node_id: Any = None
+) -> list[Command]:
+    """Lower the nest and run it on copies of the arrays' contents, in place of the arrays."""
+
+    def temporary(shape: tuple[int, ...], dtype: DType) -> Value:
+        value = row_major(shape, dtype, "temporary")
+        arrays[value] = value_array(value)
+        return value
+
+    commands = lower_loop(target, nest, temporary, 1, node_id or (lambda node: 0))
+    run_commands(commands, arrays, target, scalars, splits)
+    check_guards(arrays.values())
+    return commands
+
+
+def check(
+    nest: LoopNest,
+    contents: dict[Value, np.ndarray],
+    scalars: Sequence[float | int] = (),
+    targets: Sequence[Target] = TARGETS,
+    scale: float = 1.0,
+) -> list[Command]:
+    """Run a nest on every target, whole and with its units split, and compare with the reference; return the last commands.
+
+    `contents` gives the initial contents of the values that are read; outputs that it lacks begin as 0xA5 bytes.
+    """
+    written = [nest.accesses[a].value for _, a in nest.stores]
+    commands: list[Command] = []
+
+    def memory() -> Arrays:
+        arrays = {value: value_array(value, array) for value, array in contents.items()}
+        arrays.update({value: value_array(value) for value in written if value not in arrays})
+        return arrays
+
+    expected = memory()
+    with np.errstate(all="ignore"):
+        run(nest, expected, scalars)
+    for target in targets:
+        results = []
+        for splits in (1, 3):
+            arrays = memory()
+            commands = run_native(nest, arrays, target, scalars, splits)
+            for value in expected:
+                assert_close(arrays[value], expected[value], value.dtype, scale)
+            results.append([arrays[value].tobytes() for value in written])
+        assert results[0] == results[1], "the result depends on how units are split"
+    return commands

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from trine.compiler.lower.loop_canonical import Canonical, canonical
+from trine.compiler.lower.loop_canonical import Canonical, Walk, canonical
 from trine.compiler.lower.loop_split import chunking, split
 from trine.compiler.nest import Instruction, LoopNest
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
-from trine.compiler.templates.loop import emit_loop, vector_copies, vector_lanes
+from trine.compiler.templates.loop import emit_loop, emit_tile, vector_copies, vector_lanes
 from trine.compiler.templates.loop_body import is_supported
 from trine.compiler.templates.loop_random import BLOCK
 from trine.compiler.templates.loop_structure import (
@@ -28,6 +28,7 @@ from trine.compiler.templates.loop_structure import (
 from trine.compiler.templates.loop_types import round_constant
 from trine.core.graph import Node
 from trine.dtypes import DType
+from trine.errors import ArgumentError, message
 
 UNIT_BYTES = 32768  # memory that a unit of the parallel loop touches, about
 SHORT_ROW = 16  # rows up to this length are computed side by side, one per lane
@@ -37,7 +38,7 @@ SMALL_CONSTANTS = frozenset(repr(c) for v in (0, 1, -1, 2, -2) for c in (v, floa
 # Integer constants in these stay in the code, where they become shifts and masks.
 _STRENGTH_REDUCED = frozenset("bitwise_and bitwise_or bitwise_xor shift_left shift_right floor_div remainder fmod".split())
 _LEAVES = frozenset({"const", "scalar", "iota", "random_bits"})
-_NODE_ID = Callable[[Node | None], int]
+NodeId = Callable[[Node | None], int]
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ def lower_loop(
     nest: LoopNest,
     temporaries: Callable[[tuple[int, ...], DType], Value],
     threads: int,
-    node_id: _NODE_ID = lambda node: 0,
+    node_id: NodeId = lambda node: 0,
 ) -> list[Command]:
     """Return the commands that compute a nest.
 
@@ -91,11 +92,47 @@ def lower_loop(
     return [first, *lower_loop(target, combination, temporaries, threads, node_id)]
 
 
+def lower_tile(nest: LoopNest, node_id: NodeId = lambda node: 0) -> tuple[Kernel, list[int]]:
+    """Return the function that computes an elementwise nest over axes (..., m, n) on rectangles, and its integers.
+
+    The function's signature is that of `trine.compiler.templates.loop.emit_tile_function`; its parameter block begins with a
+    (slot, offset) pair for each of `tile_operands(nest)`, which the integers follow. An access may be loaded and stored (a tile
+    updated in place).
+
+    Raises:
+        ArgumentError: the nest has fewer than two axes, or reduces.
+    """
+    if len(nest.axes) < 2 or any(axis.reduced for axis in nest.axes):
+        raise ArgumentError(
+            message(
+                "tile: not an elementwise nest over matrices",
+                received=f"axes {nest.axes}",
+                expected="at least two axes, none of them reduced",
+                fix="lower it as a command of its own",
+            )
+        )
+    walks = [Walk(a, list(a.strides), list(a.bounds)) for a in nest.accesses]
+    iotas = {i: list(n.attrs[0]) for i, n in enumerate(nest.instructions) if n.op == "iota"}
+    extents = [axis.extent for axis in nest.axes]
+    c = Canonical(extents, [False] * len(extents), walks, nest.instructions, iotas, nest.stores)
+    vector = len(extents) - 1
+    infos = _instruction_info(c, vector, False)
+    s = LoopStructure(vector, 0, False, _access_info(c, vector), infos, tuple(c.stores), (), (), False, False)
+    params = [_parameter(name, c, node_id) for name in parameters(s, 0, tile=True)]
+    return Kernel(("loop.tile", s), lambda target: emit_tile(s, target)), params
+
+
+def tile_operands(nest: LoopNest) -> list[Operand]:
+    """Return the operands of a tile function, in the order of its parameter block."""
+    written = {a for _, a in nest.stores}
+    return [Operand(a.value, a.offset * a.value.dtype.itemsize, _mode(n, nest.instructions, written)) for n, a in enumerate(nest.accesses)]
+
+
 # --- forms --------------------------------------------------------------------------------------------------------------------------
 
 
 def arrange(c: Canonical, lanes: int) -> tuple[Canonical, int, int, bool]:
-    """Order the axes: outer, inner, vector. Return the nest, the numbers of outer and inner axes, and whether the vector axis is reduced."""
+    """Order the axes: outer, inner, vector. Return the nest, the numbers of outer and inner axes, whether the vector axis is reduced."""
     parallel = [k for k, r in enumerate(c.reduced) if not r]
     reduced = [k for k, r in enumerate(c.reduced) if r]
     if not parallel and not reduced:
@@ -189,7 +226,7 @@ def _template(target: Target, s: LoopStructure) -> Template:
     return found
 
 
-def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int, ...], chunk: int, node_id: _NODE_ID) -> Command:
+def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int, ...], chunk: int, node_id: NodeId) -> Command:
     c, outer, inner, along = arrange(c, target.vector_bits // 32)
     vector = outer + inner
     units = tuple(range(outer)) if along else (*range(outer), -1)
@@ -206,9 +243,12 @@ def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int
         scratch, kept = 0, {}
     sizes = _unit_sizes(template, c)
     values = {**sizes, **kept, ("chunk",): chunk}
-    params = [values[name] if name in values else _parameter(name, c, node_id) for name in template.names]
+    params: list[int | Kernel] = [values[name] if name in values else _parameter(name, c, node_id) for name in template.names]
     written = {a for _, a in c.stores}
-    operands = [Operand(w.access.value, w.access.offset * w.access.value.dtype.itemsize, _mode(a, c, written)) for a, w in enumerate(c.walks)]
+    operands = [
+        Operand(w.access.value, w.access.offset * w.access.value.dtype.itemsize, _mode(a, c.instructions, written))
+        for a, w in enumerate(c.walks)
+    ]
     points = prod(c.extents)
     moved = sum(_bytes(c, a) for a in range(len(c.walks)))
     total, group = sizes["total",], sizes["group",]
@@ -222,8 +262,8 @@ def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int
     )
 
 
-def _mode(access: int, c: Canonical, written: set[int]) -> str:
-    loaded = any(i.op == "load" and i.attrs[0] == access for i in c.instructions)
+def _mode(access: int, instructions: list[Instruction], written: set[int]) -> str:
+    loaded = any(i.op == "load" and i.attrs[0] == access for i in instructions)
     return ("rw" if loaded else "w") if access in written else "r"
 
 
@@ -271,20 +311,23 @@ def _unit_sizes(t: Template, c: Canonical) -> dict[tuple[Any, ...], int]:
     return {("group",): group, ("total",): rows * blocks, ("block",): block, ("blocks",): blocks}
 
 
-def _parameter(name: tuple[Any, ...], c: Canonical, node_id: _NODE_ID) -> int:
-    kind = name[0]
+def _parameter(name: tuple[Any, ...], c: Canonical, node_id: NodeId) -> int:
+    """Return the value of a parameter (see `parameters`): (kind, number of an axis, access or instruction, further numbers)."""
+    kind: str = name[0]
+    number: int = name[1]
     if kind == "stride":
-        walk = c.walks[name[1]]
-        return walk.strides[name[2]] * walk.access.value.dtype.itemsize
+        walk = c.walks[number]
+        return walk.strides[int(name[2])] * walk.access.value.dtype.itemsize
     if kind == "extent":
-        return c.extents[name[1]]
+        return c.extents[number]
     if kind == "low" or kind == "high":
-        return c.walks[name[1]].bounds[name[2]][1 if kind == "low" else 2]
+        bound = c.walks[number].bounds[int(name[2])]
+        return bound[1] if kind == "low" else bound[2]
     if kind == "linear":
-        return prod(c.extents[k] for k in range(name[1] + 1, len(c.extents)) if c.reduced[k])
-    instruction = c.instructions[name[1]]
+        return prod(c.extents[k] for k in range(number + 1, len(c.extents)) if c.reduced[k])
+    instruction = c.instructions[number]
     if kind == "coefficient":
-        return c.coefficients[name[1]][name[2]]
+        return c.coefficients[number][int(name[2])]
     if kind == "offset":
         return int(instruction.attrs[1])
     if kind == "const":

@@ -121,11 +121,11 @@ def split(
         stores.append((number, len(walks)))
         walks.append(Walk(partials[i], strides, []))
     coefficients = {i: [0, *row] for i, row in c.coefficients.items()}
-    live, number, used = prune(instructions, stores)
+    live, numbers, used = prune(instructions, stores)
     partial = Canonical(
         *([chunks.count, *c.extents], [False, *c.reduced], [walks[a] for a in used], live),
-        {number[i]: row for i, row in coefficients.items() if i in number},
-        [(number[i], used.index(a)) for i, a in stores],
+        {numbers[i]: row for i, row in coefficients.items() if i in numbers},
+        [(numbers[i], used.index(a)) for i, a in stores],
     )
     return partial, _combination(nest, c, parallel, chunks, partials, full)
 

@@ -1,7 +1,8 @@
 """Fused loop kernels: the loops around the instructions of a nest.
 
-A kernel runs over its units (outer positions and blocks of the vector axis). *Along* rows it runs, for each outer position, one pass per rank of
-reductions over the inner axes and the vector axis. *Across* rows (and elementwise) each vector of rows runs its passes over the inner axes.
+A kernel runs over its units (outer positions and blocks of the vector axis). *Along* rows it runs, for each outer position, one pass
+per rank of reductions over the inner axes and the vector axis. *Across* rows (and elementwise) each vector of rows runs its passes over
+the inner axes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from trine.compiler.templates.loop_convert import round_to_half
 from trine.compiler.templates.loop_random import BLOCK
 from trine.compiler.templates.loop_scope import Evaluator, Scope
 from trine.compiler.templates.loop_structure import LoopStructure, Pass, Schedule, cost, schedule
+from trine.compiler.templates.loop_types import Context
 from trine.dtypes import DType, int64
 
 MAX_ACCUMULATORS = 8
@@ -293,12 +295,49 @@ class LoopEmitter:
         acc = reduce.across_lanes(self.e.vector, kind, reduce.tree(self.e.vector, kind, registers, dtype), dtype)
         return self._finish(i, acc, self.e.scalar)
 
-    def _finish(self, i: int, acc: list[str], c: reduce.Context) -> str:
+    def _finish(self, i: int, acc: list[str], c: Context) -> str:
         """Return the reduction's value: its position, or the accumulated value rounded to the result's dtype."""
         if self._kind(i).startswith("arg"):
             return reduce.position_or_zero(c, acc[1])
         dtype = self.s.dtype(i)
         return round_to_half(c, acc[0], dtype) if dtype.is_half else acc[0]
+
+    # --- a tile -----------------------------------------------------------------------------------------------------------------
+
+    def tile(self) -> None:
+        """Emit the body of a tile function: rows m0 to m1 of columns n0 to n1 (the vector axis) of one matrix of a batch."""
+        f, e, s = self.f, self.e, self.s
+        scope = e.entry()
+        e.hoist(scope, self.everything)
+        extents = [e.params["extent", k] for k in range(s.outer - 1)]
+        for k, position in enumerate(self._decode("%batch", extents) or ["%batch"][: len(extents)]):
+            scope = e.enter(scope, k, position)
+        e.hoist(scope, self.everything)
+        with f.loop("%m0", "%m1") as row:
+            inside = e.enter(scope, s.outer - 1, row.index)
+            e.hoist(inside, self.everything)
+            self.columns(inside, "%n0", "%n1")
+
+
+TILE_ARGUMENTS = (("ptr noalias", "table"), ("ptr noalias", "params"), *(("i64", name) for name in ("m0", "m1", "n0", "n1", "batch")))
+
+
+def emit_tile_function(module: Module, s: LoopStructure, target: Target, name: str = "kernel") -> None:
+    """Add ``void name(ptr table, ptr params, i64 m0, i64 m1, i64 n0, i64 n1, i64 batch)`` to a module.
+
+    It computes an elementwise nest over axes (..., m, n) on a rectangle of the matrix whose number in the batch is `batch`. Its parameter
+    block holds a (slot, offset) pair for each access, then the integers of `parameters(s, 0, tile=True)`.
+    """
+    f = module.function(name, TILE_ARGUMENTS)
+    LoopEmitter(f, s, target, tile=True).tile()
+    f.ret()
+
+
+def emit_tile(s: LoopStructure, target: Target) -> str:
+    """Return the IR of a module with one tile function."""
+    module = Module(target.vector_bits)
+    emit_tile_function(module, s, target)
+    return module.text()
 
 
 def emit_loop(s: LoopStructure, target: Target) -> str:

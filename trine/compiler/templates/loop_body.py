@@ -1,7 +1,7 @@
 """The elementwise primitives as LLVM IR: one table from the primitive's name to its emitter.
 
-Registers: bool is ``i1``, integers ``iN``, float16, bfloat16 and float32 are ``float``, float64 is ``double``; a scalar with one lane, else a
-vector. A result of a half dtype is rounded to it and stays in a float register. Float functions come from `trine.compiler.math`.
+Registers are those of `trine.compiler.templates.loop_types`. A result of a half dtype is rounded to it and stays in a float register.
+Float functions come from `trine.compiler.math`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _int_pow(c: Context, a: str, b: str, dtype: DType) -> str:
     type_ = c.type(dtype)
     if dtype.is_signed:
         unit = c.binary("or", c.compare("eq", a, c.literal(1, dtype), dtype), c.compare("eq", a, c.literal(-1, dtype), dtype), bool_)
-        useless = c.binary("and", c.compare("slt", b, c.literal(0, dtype), dtype), c.binary("xor", unit, c.literal(True, bool_), bool_), bool_)
+        useless = c.binary(
+            "and", c.compare("slt", b, c.literal(0, dtype), dtype), c.binary("xor", unit, c.literal(True, bool_), bool_), bool_
+        )
         # A unit to the power of b depends on the last bit of b alone, so its other bits do no harm.
         a = c.select(useless, c.literal(0, dtype), a, dtype)
     one = c.literal(1, dtype)

@@ -1,6 +1,7 @@
 """Conversions between dtypes in registers, and the half types' way from and to memory.
 
-A half value lives in a float register. Rounding to a half type is to nearest, ties to even, from float32: wider values become float32 first.
+A half value lives in a float register. Rounding to a half type is to nearest, ties to even, from float32: wider values become float32
+first.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _float_to_float(c: Context, x: str, source: DType, dtype: DType) -> str:
 
 
 def _float_to_integer(c: Context, x: str, source: DType, dtype: DType) -> str:
-    """Truncate. Out of range: the lowest value of the intermediate type (int32, or int64 for 32-bit unsigned and 64-bit), then its low bits."""
+    """Truncate. Out of range: the lowest value of the intermediate type (int32; int64 for uint32 and 64 bits), then its low bits."""
     if dtype.name == "uint64":
         return _float_to_uint64(c, x, source)
     wide = int32 if dtype.itemsize < 4 or dtype is int32 else int64

@@ -1,8 +1,9 @@
 """What the code of a loop kernel depends on, and the order in which its values are computed.
 
-A `LoopStructure` is a canonical nest without extents, strides and offsets: it is the kernel's key. Its axes are numbered: first the *outer* ones
-(parallel, one position at a time), then the *inner* ones (reduced, one position at a time), last the *vector* axis, along which registers
-hold consecutive positions. In a kernel *along* rows the vector axis is reduced; else it is parallel, and each lane has its own row.
+A `LoopStructure` is a canonical nest without extents, strides and offsets: it is the kernel's key. Its axes are numbered: first the
+*outer* ones (parallel, one position at a time), then the *inner* ones (reduced, one position at a time), last the *vector* axis, along
+which registers hold consecutive positions. In a kernel *along* rows the vector axis is reduced; else it is parallel, and each lane has
+its own row.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from trine.dtypes import BY_NAME, DType
 class AccessInfo(NamedTuple):
     """An array access: dtype name, stride class per axis, axes with bounds, the repr of the fill value.
 
-    Classes: "0" broadcast, "1" consecutive elements (vector axis only), "s" any stride, "S" one so large that 32-bit lane offsets would overflow.
+    Classes: "0" broadcast, "1" consecutive elements (vector axis only), "s" any stride, "S" one whose lane offsets need 64 bits.
     """
 
     dtype: str
@@ -192,7 +193,7 @@ def dependences(s: LoopStructure) -> list[int]:
 
 
 def _ranks(s: LoopStructure, depends: list[int]) -> tuple[list[int], list[int]]:
-    """Return per instruction the pass in which it can first be computed, and the number of passes that must be complete before its users."""
+    """Return per instruction the first pass that can compute it, and the number of passes that must be complete before its users."""
     first: list[int] = []
     done: list[int] = []
     for i, instruction in enumerate(s.instructions):
