@@ -9,8 +9,9 @@ from trine.compiler.lower.conv import Temporaries, is_channels_last, layout_comm
 from trine.compiler.lower.conv_geometry import MIN_UNITS, spatial_shape
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
-from trine.compiler.templates.window import OPERANDS, window_kernel
+from trine.compiler.templates.window import OPERANDS, WindowForm, window_kernel
 from trine.core.graph import Node
+from trine.dtypes import DType
 from trine.errors import UnsupportedError, message
 
 __all__ = ["WindowAttributes", "lower_window"]
@@ -64,16 +65,25 @@ def lower_window(
     sources = [to_channels_last(target, value, temporaries, commands, nodes) for value in inputs]
     shape = output.shape
     to = output if is_channels_last(output) else temporaries((shape[0], *shape[2:], shape[1]), output.dtype)
-    params, units, cost = _params(target, kind, inputs, output, attrs)
+    form = _form(target, dtype, shape[1], attrs)
+    params, units, cost = _params(target, kind, inputs, output, attrs, form)
+    kernel = window_kernel(kind, dtype, form)
     operands = [*(Operand(source) for source in sources), Operand(to, access="w")]
-    commands.append(Command(window_kernel(kind, dtype), operands, params, units, cost=cost, name=f"window_{kind}", nodes=nodes))
+    commands.append(Command(kernel, operands, params, units, cost=cost, name=f"window_{kind}", nodes=nodes))
     if to is not output:
         commands.append(layout_command(target, to, output, shape, nodes, to_channels_first=True))
     return commands
 
 
+def _form(target: Target, dtype: DType, channels: int, attrs: WindowAttributes) -> WindowForm:
+    vectors = channels // target.lanes(dtype)
+    reaches = ((k - 1) * d + 1 for k, d in zip(attrs.window, attrs.dilation, strict=True))
+    disjoint = all(s >= reach for s, reach in zip(attrs.stride, reaches, strict=True))
+    return WindowForm(4 if vectors >= 4 else 2 if vectors >= 2 else 1, max(attrs.dilation) > 1, disjoint)
+
+
 def _params(
-    target: Target, kind: str, inputs: tuple[Value, ...], output: Value, attrs: WindowAttributes
+    target: Target, kind: str, inputs: tuple[Value, ...], output: Value, attrs: WindowAttributes, form: WindowForm
 ) -> tuple[list[int | Kernel], int, int]:
     """Return the parameters, the number of units and the cost."""
     is_gradient = len(inputs) + 1 == OPERANDS[kind] and kind.endswith("_grad")
@@ -84,11 +94,11 @@ def _params(
     window = lead + attrs.window
     chunks, chunk_channels = 1, channels
     if kind == "max_grad":
-        lanes = target.lanes(output.dtype)
-        # Chunks of whole vectors of channels, where there are too few images to share out.
-        vectors = -(-channels // lanes)
-        chunks = min(vectors, -(-MIN_UNITS // images))
-        chunk_channels = -(-vectors // chunks) * lanes
+        # Chunks of as many channels as one pass takes, where there are too few images to share out.
+        grain = form.vectors * target.lanes(output.dtype)
+        grains = -(-channels // grain)
+        chunks = min(grains, -(-MIN_UNITS // images))
+        chunk_channels = -(-grains // chunks) * grain
         chunks = -(-channels // chunk_channels)
         units = images * chunks
     else:

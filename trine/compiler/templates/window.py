@@ -7,6 +7,7 @@ row-major order, so results do not depend on how units are split.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from trine.compiler.ir import KERNEL_ARGUMENTS, Module, float_literal, vector_literal
 from trine.compiler.program import Kernel
@@ -20,24 +21,37 @@ FIELDS = (
     "low_d", "low_h", "low_w", "dilation_d", "dilation_h", "dilation_w", "channels", "chunks", "chunk_channels",
 )  # fmt: skip
 OPERANDS = {"max": 2, "sum": 2, "argmax": 2, "max_grad": 3, "sum_grad": 2}
-# Vectors of channels that one pass over a window takes.
-_UNROLL = 4
-_INDEX = "i64"
 
 
-def window_kernel(kind: str, dtype: DType) -> Kernel:
+@dataclass(frozen=True, slots=True)
+class WindowForm:
+    """The forms of a kernel.
+
+    Attributes:
+        vectors: vectors of channels that one pass over a window takes: 4, 2 or 1.
+        dilated: some axis has a dilation above 1.
+        disjoint: no two windows share a position.
+    """
+
+    vectors: int
+    dilated: bool
+    disjoint: bool
+
+
+def window_kernel(kind: str, dtype: DType, form: WindowForm) -> Kernel:
     """Return the kernel of a window primitive without its prefix.
 
     Units of "max", "sum" and "argmax" are rows of outputs, of "max_grad" (image, chunk of channels), of "sum_grad" rows of inputs.
     """
-    return Kernel(("window", kind, dtype.name), lambda target: _Window(target, kind, dtype).emit())
+    key = ("window", kind, dtype.name, form.vectors, form.dilated, form.disjoint)
+    return Kernel(key, lambda target: _Window(target, kind, dtype, form).emit())
 
 
 class _Window:
     """One kernel being emitted."""
 
-    def __init__(self, target: Target, kind: str, dtype: DType) -> None:
-        self.kind, self.dtype = kind, dtype
+    def __init__(self, target: Target, kind: str, dtype: DType, form: WindowForm) -> None:
+        self.kind, self.dtype, self.form = kind, dtype, form
         self.module = Module(target.vector_bits)
         self.f = f = self.module.function("kernel", KERNEL_ARGUMENTS)
         self.v = Vectors(f, target, dtype)
@@ -68,9 +82,10 @@ class _Window:
         """Call `body(byte offset, vectors, mask)` for chunks that cover channels [low, high)."""
         f, v = self.f, self.v
         size = f.sub(high, low)
-        wide = f.add(low, f.band(size, -_UNROLL * v.lanes))
+        most = self.form.vectors
+        wide = f.add(low, f.band(size, -most * v.lanes))
         whole = f.add(low, f.band(size, -v.lanes))
-        for begin, end, vectors in ((low, wide, _UNROLL), (wide, whole, 1)):
+        for begin, end, vectors in ((low, wide, most), (wide, whole, 1))[: 2 if most > 1 else 1]:
             with f.loop(begin, end, vectors * v.lanes) as channel:
                 body(f.mul(channel.index, v.size), vectors, "")
         with f.when(f.icmp("slt", whole, high)):
@@ -80,10 +95,10 @@ class _Window:
         """Return (position of tap 0, first tap, end of the taps) of the window at `output`: taps that are not padding."""
         f, g = self.f, self.g
         first = f.sub(f.mul(output, g["step_" + axis]), g["low_" + axis])
-        dilation = g["dilation_" + axis]
-        round_up = f.sub(dilation, 1)
-        low = f.udiv(f.add(f.max(f.sub(0, first), 0), round_up), dilation)
-        high = f.udiv(f.add(f.max(f.sub(g["in_" + axis], first), 0), round_up), dilation)
+        low, high = f.max(f.sub(0, first), 0), f.max(f.sub(g["in_" + axis], first), 0)
+        if self.form.dilated:
+            dilation = g["dilation_" + axis]
+            low, high = (f.udiv(f.add(bound, f.sub(dilation, 1)), dilation) for bound in (low, high))
         return first, low, f.min(high, g["taps_" + axis])
 
     def _walk(
@@ -174,10 +189,13 @@ class _Window:
 
     def _argmax(self, ranges: dict[str, tuple[str, str, str]], x: str, y: str, offset: str, vectors: int, mask: str) -> None:
         f, v = self.f, self.v
-        base, indices = f.gep(x, offset), f"<{v.lanes} x {_INDEX}>"
+        # Positions have the width of an element, so that both vectors have as many lanes in as many registers.
+        base, index_type = f.gep(x, offset), f"i{8 * v.size}"
+        indices, results = f"<{v.lanes} x {index_type}>", f"<{v.lanes} x i64>"
 
         def body(position: str, state: list[str]) -> list[str]:
-            where = f.splat(f.udiv(position, self.x_strides["w"]), v.lanes, _INDEX)
+            number = f.udiv(position, self.x_strides["w"])
+            where = f.splat(f.value(f"trunc i64 {number} to i32") if v.size == 4 else number, v.lanes, index_type)
             address = f.gep(base, position)
             result = []
             for i in range(vectors):
@@ -192,26 +210,53 @@ class _Window:
                 result += [self._select(wins, value, largest), self._select(wins, where, index, indices)]
             return result
 
-        none = vector_literal("-1", v.lanes, _INDEX)
+        none = vector_literal("-1", v.lanes, index_type)
         out = self._walk(ranges, [(v.type, self._lowest()), (indices, none)] * vectors, body)
         to = f.gep(y, f.mul(f.udiv(offset, v.size), 8))
         for i in range(vectors):
             address = f.gep(to, i * v.lanes * 8) if i else to
+            result = f.value(f"sext {indices} {out[2 * i + 1]} to {results}") if v.size == 4 else out[2 * i + 1]
             if mask:
-                f.masked_store(indices, out[2 * i + 1], address, mask, v.lanes, 8)
+                f.masked_store(results, result, address, mask, v.lanes, 8)
             else:
-                f.store(indices, out[2 * i + 1], address, 8)
+                f.store(results, result, address, 8)
 
     # --- gradients -----------------------------------------------------------------------------------------------------------------------
 
     def _max_grad(self, unit: str) -> None:
-        f, g, v = self.f, self.g, self.v
+        f, g = self.f, self.g
         n = f.udiv(unit, g["chunks"])
         low = f.mul(f.urem(unit, g["chunks"]), g["chunk_channels"])
         high = f.min(g["channels"], f.add(low, g["chunk_channels"]))
         x, gx = (f.gep(self.arrays[i], f.mul(n, self.x_strides["n"])) for i in (0, 2))
         gy = f.gep(self.arrays[1], f.mul(n, self.y_strides["n"]))
-        with f.loop(0, f.mul(f.mul(g["in_d"], g["in_h"]), g["in_w"])) as pixel:
+        # Rows are cleared just before the first window that reaches them, while they are in cache.
+        with f.loop(0, g["out_d"], 1, [("i64", "0")]) as d:
+            with f.loop(0, g["out_h"], 1, [("i64", d.carried[0])]) as h:
+                ranges = {"d": self._taps("d", d.index), "h": self._taps("h", h.index)}
+                last = f.add(f.mul(self._last("d", ranges["d"]), g["in_h"]), self._last("h", ranges["h"]))
+                end = f.max(h.carried[0], f.add(last, 1))
+                self._clear(gx, h.carried[0], end, low, high)
+                h.next = [end]
+                gy_row = f.gep(f.gep(gy, f.mul(d.index, self.y_strides["d"])), f.mul(h.index, self.y_strides["h"]))
+                with f.loop(0, g["out_w"]) as w:
+                    ranges["w"] = self._taps("w", w.index)
+                    gy_pixel = f.gep(gy_row, f.mul(w.index, self.y_strides["w"]))
+                    self._channels(low, high, lambda offset, vectors, mask: self._route(ranges, x, gx, gy_pixel, offset, vectors, mask))
+            d.next = [h.out[0]]
+        self._clear(gx, d.out[0], f.mul(g["in_d"], g["in_h"]), low, high)
+
+    def _last(self, axis: str, taps: tuple[str, str, str]) -> str:
+        """Return the last position of a window's taps; without taps one that does not matter, inside the array."""
+        f = self.f
+        first, _, end = taps
+        position = f.add(first, f.mul(f.sub(end, 1), self.g["dilation_" + axis]))
+        return f.max(0, f.min(position, f.sub(self.g["in_" + axis], 1)))
+
+    def _clear(self, gx: str, first: str, end: str, low: str, high: str) -> None:
+        """Clear channels [low, high) of rows [first, end) of an image."""
+        f, g, v = self.f, self.g, self.v
+        with f.loop(f.mul(first, g["in_w"]), f.mul(end, g["in_w"])) as pixel:
             to = f.gep(gx, f.mul(pixel.index, self.x_strides["w"]))
 
             def clear(offset: str, vectors: int, mask: str) -> None:
@@ -219,13 +264,6 @@ class _Window:
                     v.store(v.zero, self._vector(f.gep(to, offset), i), mask)
 
             self._channels(low, high, clear)
-        with f.loop(0, g["out_d"]) as d, f.loop(0, g["out_h"]) as h:
-            ranges = {"d": self._taps("d", d.index), "h": self._taps("h", h.index)}
-            gy_row = f.gep(f.gep(gy, f.mul(d.index, self.y_strides["d"])), f.mul(h.index, self.y_strides["h"]))
-            with f.loop(0, g["out_w"]) as w:
-                ranges["w"] = self._taps("w", w.index)
-                gy_pixel = f.gep(gy_row, f.mul(w.index, self.y_strides["w"]))
-                self._channels(low, high, lambda offset, vectors, mask: self._route(ranges, x, gx, gy_pixel, offset, vectors, mask))
 
     def _route(self, ranges: dict[str, tuple[str, str, str]], x: str, gx: str, gy: str, offset: str, vectors: int, mask: str) -> None:
         """Add a window's gradient to the first position of its maximum: find the maximum, then meet it again."""
@@ -246,7 +284,8 @@ class _Window:
                 value = v.load(self._vector(address, i), mask)
                 hit = self._either(self._compare("eq", value, largest[i]), self._compare("uno", value, value))
                 here = self._vector(to, i)
-                v.store(self._add(v.load(here, mask), self._select(hit, state[i], v.zero)), here, mask)
+                share = self._select(hit, state[i], v.zero)
+                v.store(share if self.form.disjoint else self._add(v.load(here, mask), share), here, mask)
                 # What is given is gone: later positions with the same value get 0.
                 result.append(self._select(hit, v.zero, state[i]))
             return result
@@ -282,15 +321,17 @@ class _Window:
             axis = axes[0]
             shifted, low, high = ranges[axis]
             with f.loop(low, high, 1, [(v.type, s) for s in state]) as output:
-                # A dilated window passes over positions between its taps.
-                distance = f.sub(shifted, f.mul(output.index, g["step_" + axis]))
-                hit = f.value(f"and i1 {inside}, {f.icmp('eq', f.urem(distance, g['dilation_' + axis]), 0)}")
+                hit = inside
+                if self.form.dilated:  # such a window passes over positions between its taps
+                    distance = f.sub(shifted, f.mul(output.index, g["step_" + axis]))
+                    hit = f.value(f"and i1 {inside}, {f.icmp('eq', f.urem(distance, g['dilation_' + axis]), 0)}")
                 address = f.gep(base, f.mul(output.index, self.y_strides[axis]))
                 if len(axes) > 1:
                     output.next = nest(axes[1:], address, hit, list(output.carried))
                 else:
                     values = [v.load(self._vector(address, i), mask) for i in range(vectors)]
-                    values = [f.select(hit, value, v.zero, v.type) for value in values]
+                    if self.form.dilated:
+                        values = [f.select(hit, value, v.zero, v.type) for value in values]
                     output.next = [self._add(s, value) for s, value in zip(output.carried, values, strict=True)]
             return list(output.out)
 
