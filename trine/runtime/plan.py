@@ -102,7 +102,6 @@ class Plan:
         "_arena_bytes",
         "_scratch_bytes",
         "_has_donations",
-        "_table",
         "_scalars",
         "_frames",
     )
@@ -129,7 +128,6 @@ class Plan:
         self._parallel = any(isinstance(s, executor.Segment) and s.is_parallel for s in self._segments)
         self._arena_bytes = _round_up(arena_bytes)
         self._scratch_bytes = _round_up(scratch_bytes)
-        self._table = struct.Struct(f"={FIRST_SLOT + num_inputs + len(self.outputs)}Q")
         self._scalars = struct.Struct("=" + scalar_kinds)
         self._frames: deque[_Frame] = deque(maxlen=_MAX_FREE_FRAMES)
 
@@ -140,6 +138,8 @@ class Plan:
             IndexOutOfRangeError: a kernel met an index out of range; the message names the line that recorded the operation.
             AllocationError: no memory is left.
         """
+        if len(inputs) != self.num_inputs:
+            raise self._argument_error(inputs, scalars)
         num_threads = 1
         if self._parallel:
             num_threads = pool.num_threads
@@ -153,26 +153,27 @@ class Plan:
             frame = _Frame(self, num_threads)
         if self._has_donations:
             inputs = self._writable_inputs(inputs)
-        results = [allocate(nbytes) if donated < 0 else inputs[donated] for nbytes, donated in self.outputs]
-        working_bytes = frame.working_bytes
-        working = allocate(working_bytes) if working_bytes else None
-        arena = working.address if working else 0
-        try:
-            self._table.pack_into(
-                frame.memory,
-                0,
-                arena + self._arena_bytes,
-                self._scratch_bytes,
-                frame.status,
-                frame.scalars,
-                arena,
-                *[b.address for b in inputs],
-                *[b.address for b in results],
-            )
-            if scalars or self.scalar_kinds:
+        # Stores through a memoryview are the fastest way from Python to the table.
+        table = frame.table
+        slot = FIRST_SLOT
+        for buffer in inputs:
+            table[slot] = buffer.address
+            slot += 1
+        results = []
+        for nbytes, donated in self.outputs:
+            buffer = allocate(nbytes) if donated < 0 else inputs[donated]
+            results.append(buffer)
+            table[slot] = buffer.address
+            slot += 1
+        if frame.working_bytes:
+            working = allocate(frame.working_bytes)
+            table[ARENA_SLOT] = working.address
+            table[SCRATCH_SLOT] = working.address + self._arena_bytes
+        if scalars or self.scalar_kinds:
+            try:
                 self._scalars.pack_into(frame.memory, frame.scalars_offset, *scalars)
-        except struct.error as error:
-            raise self._argument_error(inputs, scalars) from error
+            except struct.error as error:
+                raise self._argument_error(inputs, scalars) from error
         for step in frame.steps:
             if step():
                 raise_status(frame.status_words(), self.status_sources)
@@ -197,17 +198,21 @@ class Plan:
 class _Frame:
     """The memory of one run in progress: table, status block, scalars, and the steps bound to them."""
 
-    __slots__ = ("memory", "address", "num_threads", "working_bytes", "status", "scalars", "scalars_offset", "steps", "_keep")
+    __slots__ = ("memory", "table", "address", "num_threads", "working_bytes", "status", "scalars_offset", "steps", "_keep")
 
     def __init__(self, plan: Plan, num_threads: int) -> None:
-        status_offset = plan._table.size
+        num_slots = FIRST_SLOT + plan.num_inputs + len(plan.outputs)
+        status_offset = 8 * num_slots
         self.scalars_offset = status_offset + 8 * STATUS_WORDS
         self.memory = bytearray(self.scalars_offset + max(plan._scalars.size, 8))
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self.num_threads = num_threads
         self.working_bytes = plan._arena_bytes + plan._scratch_bytes * num_threads
         self.status = self.address + status_offset
-        self.scalars = self.address + self.scalars_offset
+        self.table = memoryview(self.memory)[:status_offset].cast("Q")
+        self.table[SCRATCH_BYTES_SLOT] = plan._scratch_bytes
+        self.table[STATUS_SLOT] = self.status
+        self.table[SCALARS_SLOT] = self.address + self.scalars_offset
         self.steps: list[Callable[[], Any]] = []
         self._keep = []
         for segment in plan._segments:
