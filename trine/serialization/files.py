@@ -35,8 +35,6 @@ _DTYPES = {
     "F64": dtypes.float64,
     "C64": dtypes.complex64,
 }
-_NAMES = {v: k for k, v in _DTYPES.items()}
-_SERIALIZE_NAMES = {dtype: dtype.name for dtype in _NAMES}
 
 
 def save(obj: Any, f: Any) -> None:
@@ -58,18 +56,16 @@ def save(obj: Any, f: Any) -> None:
     >>> trine.load(path)["w"].tolist()
     [1.0, 1.0]
     """
-    data = _serialize(obj)
+    entries, metadata, keep = _entries(obj)
     if hasattr(f, "write"):
-        f.write(data)
+        f.write(_serialize(entries, metadata))
         return
     path = Path(f)
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent or ".", prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        _write(entries, temporary, metadata)
         os.chmod(temporary, _mode(path))
         os.replace(temporary, path)
         temporary = None
@@ -84,6 +80,19 @@ def save(obj: Any, f: Any) -> None:
                 os.unlink(temporary)
             except OSError:
                 pass
+    del keep
+
+
+def _write(entries: Any, name: str, metadata: dict[str, str]) -> None:
+    """Write a safetensors file and sync it."""
+    import safetensors
+
+    try:
+        safetensors.serialize_file(entries, name, metadata=metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from error
+    with open(name, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _mode(path: Path) -> int:
@@ -108,21 +117,26 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _serialize(obj: Any) -> bytes:
+def _entries(obj: Any) -> tuple[dict[str, Any], dict[str, str], list[Any]]:
+    """Return what the safetensors library takes, and the arrays that must live as long as it is used."""
     import safetensors
 
     tensors, structure = flatten(obj)
-    entries = {}
-    for name, tensor in tensors.items():
-        array = tensor.detach()._array()
-        entries[name] = {"dtype": _SERIALIZE_NAMES[tensor.dtype], "shape": list(array.shape), "data": array.tobytes()}
+    arrays = {name: tensor.detach()._array() for name, tensor in tensors.items()}
+    entries = {
+        name: safetensors.TensorSpec(tensors[name].dtype.name, list(a.shape), a.__array_interface__["data"][0], a.nbytes)
+        for name, a in arrays.items()
+    }
     metadata = {"format": "pt"}
     if structure is not None:
         metadata[STRUCTURE] = structure
-    try:
-        return bytes(safetensors.serialize(entries, metadata=metadata))
-    except Exception as error:
-        raise CheckpointError(message("save: the tensors cannot be serialized", received=str(error))) from error
+    return entries, metadata, list(arrays.values())
+
+
+def _serialize(entries: Any, metadata: dict[str, str]) -> bytes:
+    import safetensors
+
+    return bytes(safetensors.serialize(entries, metadata=metadata))
 
 
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None) -> Any:
