@@ -134,7 +134,8 @@ class Lowering:
             flat = self.plan.flat.get(root)
             stores.append((root, self.value(root), flat))
             stores.extend((root, extra, flat) for extra in self._extra.get(root, ()))
-        if all(0 in value.shape for _, value, _ in stores):
+        stores = [store for store in stores if 0 not in store[1].shape]
+        if not stores:
             return
         places = _Places(self)
         nest = Builder(group).build(places, stores)

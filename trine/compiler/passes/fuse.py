@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
 from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, MODERATE, STRIDED_OPERANDS
-from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, identity, operand_index
+from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index
 from trine.core.graph import Node
 
 MAX_INSTRUCTIONS = 64
@@ -58,6 +58,7 @@ def fuse(order: Sequence[Node], outputs: Sequence[Node], unsupported: Callable[[
         unsupported: whether a node has no loop instruction: it becomes a command of its own.
         explain: whether to note why things were not fused.
     """
+    forget()
     return _Fusion(order, outputs, unsupported, explain).run()
 
 
@@ -106,10 +107,8 @@ class _Fusion:
         if known is None:
             uses[group] = [index]
             return index
-        for other in known:
-            if other is index or other.same(index):
-                return other
-        known.append(index)
+        if index not in known:
+            known.append(index)
         return index
 
     def _uses_of(self, node: Node) -> Uses:
@@ -131,13 +130,7 @@ class _Fusion:
                 resolved[group] = indices
                 continue
             for index in indices:
-                for other in known:
-                    if other is index:
-                        break
-                    if other.same(index):
-                        index.forward = other
-                        break
-                else:
+                if index not in known:
                     known.append(index)
         return resolved
 
@@ -418,7 +411,7 @@ class _Fusion:
         expressions = list(index.expressions)
         for axis, number in zip(axes, free, strict=True):
             expressions[axis] = (0, ((number, 1),))
-        return Index(tuple(expressions))
+        return intern(tuple(expressions))
 
     def _may_pass_again(self, group: Group, reduced: tuple[int, ...], trailing: bool) -> bool:
         """Return whether a nest may pass several times over its reduced axes: over rows, if there are many of them or they are small."""

@@ -169,12 +169,3 @@ class Dependencies:
         kept.has_sources = kept.has_sources or gone.has_sources
         gone.reach = 0
         kept.position = max(kept.position, gone.position)
-
-
-def rename(index: Index, axis_of: dict[int, int]) -> Index:
-    """Return the index with its nest's axes renumbered."""
-    expressions = tuple([(o, tuple(sorted([(axis_of[a], c) for a, c in terms]))) if terms else (o, terms) for o, terms in index.expressions])
-    bounds = tuple(sorted((axis_of[a], low, high) for a, low, high in index.bounds))
-    return Index(expressions, bounds, index.fill)
-
-

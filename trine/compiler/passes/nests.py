@@ -36,8 +36,6 @@ class Builder:
         nodes = []
         slots = self._slots
         for node, index, operands in reversed(self.group.entries):
-            while index.forward is not None:
-                index = index.forward
             if operands is None:
                 slots[node, index] = self._load(place[node], index, node)
                 continue
@@ -58,13 +56,17 @@ class Builder:
             index = self.group.roots[node]
             offset, strides = element_strides(index, row_major(shape) if shape is not None else value.strides, self.rank)
             self.accesses.append(Access(value, offset, strides))
-            written.append((slots[node, _resolved(index)], len(self.accesses) - 1))
+            number = slots[node, index]
+            if self.reduced and self.instructions[number].row and any(strides[a] for a in self.reduced):
+                # A value that is the same along a row, stored at every point of it.
+                number = self._emit("stop_gradient", (number,), node.dtype, (), False, node)
+            written.append((number, len(self.accesses) - 1))
         nest = LoopNest([], self.accesses, self.instructions, written, tuple(nodes))
         arrange(nest, self.group)
         return nest
 
     def _slot(self, node: Node, index: Index) -> int:
-        return self._slots[node, _resolved(index)]
+        return self._slots[node, index]
 
     def _all_row(self, args: tuple[int, ...]) -> bool:
         if not self.reduced:
@@ -122,12 +124,6 @@ class Builder:
                 return self._emit("const", (), node.dtype, (0,), bool(self.reduced), node)
             return args[0]
         return self._emit("reduce", args, node.dtype, (node.op,), True, node)
-
-
-def _resolved(index: Index) -> Index:
-    while index.forward is not None:
-        index = index.forward
-    return index
 
 
 # --- axes ---------------------------------------------------------------------------------------------------------------------------

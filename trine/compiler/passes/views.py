@@ -31,45 +31,57 @@ class Index:
         expressions: one for each axis of the array.
         bounds: (axis of the nest, low, high) triples.
         fill: the padding value, None without bounds.
-        forward: an equal Index that took this one's place when two groups were merged.
+
+    Equal ones are one object (`intern`), save that `forget` may have come between.
     """
 
-    __slots__ = ("expressions", "bounds", "fill", "forward")
+    __slots__ = ("expressions", "bounds", "fill")
 
     def __init__(self, expressions: tuple[Expression, ...], bounds: tuple[tuple[int, int, int], ...] = (), fill: Any = None) -> None:
         self.expressions = expressions
         self.bounds = bounds
         self.fill = fill
-        self.forward: Index | None = None
-
-    def same(self, other: Index) -> bool:
-        """Return whether both read the same elements."""
-        return (
-            self.expressions == other.expressions and self.bounds == other.bounds and (self.fill == other.fill or repr(self.fill) == repr(other.fill))
-        )
 
     def __repr__(self) -> str:
         axes = [" + ".join([f"{c}*i{a}" if c != 1 else f"i{a}" for a, c in terms] + [str(o)] * bool(o or not terms)) for o, terms in self.expressions]
         return "[" + ", ".join(axes) + "]" + (f" within {self.bounds} else {self.fill}" if self.bounds else "")
 
 
+_KNOWN: dict[Any, Index] = {}
 _IDENTITY: dict[tuple[int, ...], Index] = {}
+_BROADCAST: dict[tuple[Index, tuple[int, ...]], Index] = {}
+
+
+def intern(expressions: tuple[Expression, ...], bounds: tuple[tuple[int, int, int], ...] = (), fill: Any = None) -> Index:
+    """Return the Index object with these fields."""
+    key = (expressions, bounds, repr(fill)) if bounds else expressions
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _KNOWN[key] = Index(expressions, bounds, fill if bounds else None)
+    return found
+
+
+def forget(limit: int = 1 << 14) -> None:
+    """Drop the tables of known indices if they have grown past `limit`; to be called between compilations."""
+    if len(_KNOWN) > limit or len(_BROADCAST) > limit:
+        _KNOWN.clear()
+        _IDENTITY.clear()
+        _BROADCAST.clear()
 
 
 def identity(shape: tuple[int, ...]) -> Index:
     """Return the index of an array that has one axis of the nest for each of its axes whose size is not 1, in order."""
     found = _IDENTITY.get(shape)
     if found is None:
-        if len(_IDENTITY) > 4096:
-            _IDENTITY.clear()
-        expressions, axis = [], 0
+        expressions: list[Expression] = []
+        axis = 0
         for size in shape:
             if size == 1:
                 expressions.append(ZERO)
             else:
                 expressions.append((0, ((axis, 1),)))
                 axis += 1
-        found = _IDENTITY[shape] = Index(tuple(expressions))
+        found = _IDENTITY[shape] = intern(tuple(expressions))
     return found
 
 
@@ -78,19 +90,12 @@ def extents(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([size for size in shape if size != 1])
 
 
-_BROADCAST: dict[tuple[tuple[Expression, ...], tuple[int, ...]], Index] = {}
-
-
 def broadcast(index: Index, shape: tuple[int, ...]) -> Index:
     """Return the index of an operand of `shape` that is broadcast to the array that `index` speaks of."""
-    if index.bounds:
-        return Index(_broadcast(index.expressions, shape), index.bounds, index.fill)
-    key = (index.expressions, shape)
+    key = (index, shape)
     found = _BROADCAST.get(key)
     if found is None:
-        if len(_BROADCAST) > 8192:
-            _BROADCAST.clear()
-        found = _BROADCAST[key] = Index(_broadcast(index.expressions, shape))
+        found = _BROADCAST[key] = intern(_broadcast(index.expressions, shape), index.bounds, index.fill)
     return found
 
 
@@ -119,7 +124,7 @@ def _permute(node: Node, index: Index, sizes: Sequence[int]) -> Index:
     expressions: list[Expression] = [ZERO] * len(index.expressions)
     for k, axis in enumerate(node.attrs[0]):
         expressions[axis] = index.expressions[k]
-    return Index(tuple(expressions), index.bounds, index.fill)
+    return intern(tuple(expressions), index.bounds, index.fill)
 
 
 def _expand(node: Node, index: Index, sizes: Sequence[int]) -> Index:
@@ -129,17 +134,15 @@ def _expand(node: Node, index: Index, sizes: Sequence[int]) -> Index:
 def _slice(node: Node, index: Index, sizes: Sequence[int]) -> Index:
     start, _, step = node.attrs
     operand = node.inputs[0].shape
-    expressions = tuple(
-        [ZERO if operand[k] == 1 else scale(e, step[k], start[k]) for k, e in enumerate(index.expressions)]
-    )
-    return Index(expressions, index.bounds, index.fill)
+    expressions = tuple([ZERO if operand[k] == 1 else scale(e, step[k], start[k]) for k, e in enumerate(index.expressions)])
+    return intern(expressions, index.bounds, index.fill)
 
 
 def _flip(node: Node, index: Index, sizes: Sequence[int]) -> Index:
     axes = node.attrs[0]
     shape = node.shape
     expressions = tuple([scale(e, -1, shape[k] - 1) if k in axes and shape[k] != 1 else e for k, e in enumerate(index.expressions)])
-    return Index(expressions, index.bounds, index.fill)
+    return intern(expressions, index.bounds, index.fill)
 
 
 def _pad(node: Node, index: Index, sizes: Sequence[int]) -> Index:
@@ -170,7 +173,7 @@ def _pad(node: Node, index: Index, sizes: Sequence[int]) -> Index:
         if begin > 0 or end < sizes[axis]:
             bounds.append((axis, max(begin, 0), min(end, sizes[axis])))
         expressions.append((first, terms))
-    return Index(tuple(expressions), _intersect(bounds), value if bounds else index.fill)
+    return intern(tuple(expressions), _intersect(bounds), value if bounds else index.fill)
 
 
 def _intersect(bounds: list[tuple[int, int, int]]) -> tuple[tuple[int, int, int], ...]:
@@ -185,7 +188,7 @@ def _reshape(node: Node, index: Index, sizes: Sequence[int]) -> Index:
     operand = node.inputs[0].shape
     shape = node.shape
     if 0 in shape:
-        return Index(tuple([ZERO] * len(operand)), index.bounds, index.fill)
+        return intern(tuple([ZERO] * len(operand)), index.bounds, index.fill)
     result: list[Expression] = []
     i = j = 0
     while i < len(operand) or j < len(shape):
@@ -212,7 +215,7 @@ def _reshape(node: Node, index: Index, sizes: Sequence[int]) -> Index:
             flat = _flatten(index.expressions[j:j_end], shape[j:j_end])
             result.extend(_unflatten(flat, operand[i:i_end], sizes))
         i, j = i_end, j_end
-    return Index(tuple(result), index.bounds, index.fill)
+    return intern(tuple(result), index.bounds, index.fill)
 
 
 def _flatten(expressions: Sequence[Expression], shape: Sequence[int]) -> Expression:
