@@ -46,6 +46,11 @@ _FEW_ROWS = 128
 _INTEGER_PACK_ROWS = 8
 # Multiply-adds of a unit of the kernels that are bound by memory.
 _MEMORY_UNIT_WORK = 1 << 16
+# A vector times a matrix: the most columns of a block (its part of the result stays in the first-level cache), the rows of b that a
+# pass reads, and the multiply-adds that make a share of k worth a unit.
+_VECTOR_COLUMNS = 8192
+_VECTOR_STEP = 8
+_VECTOR_SHARE = 1 << 17
 # Elements that a unit packs.
 _PACK_UNIT = 1 << 15
 
@@ -333,9 +338,9 @@ class _Plan:
 def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool) -> _Plan:
     m, n, k = p.m, p.n, p.k
     if is_direct and p.b_n == 1 and (m == 1 or k <= _OUTER_K):
-        return _memory_plan(p, "vector", 1, 8 * geometry.lanes)
+        return _vector_plan(p)
     if is_direct and p.b_k == 1 and p.a_k == 1 and min(m, n) <= _INNER_ROWS:
-        return _memory_plan(p, "inner", *inner_tile(target, m))
+        return _inner_plan(p, *inner_tile(target, m))
     vectors = min(geometry.vectors, -(-n // geometry.lanes))
     rows, columns = tile_rows(m, geometry.rows), vectors * geometry.lanes
     # A packed a pays where its elements are used often enough.
@@ -360,15 +365,25 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool) -> _Plan
     return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, m_blocks, n_blocks, -(-k // k_block) or 1)
 
 
-def _memory_plan(p: _Problem, walk: str, rows: int, columns: int) -> _Plan:
-    """Plan a product that reads or writes memory as fast as it computes: nothing is packed, a unit is a few tiles."""
-    work = rows * columns * max(p.k, 1)
-    n_block = _even(p.n, columns * max(1, _MEMORY_UNIT_WORK // work), columns)
-    m_block = _even(p.m, rows * max(1, _MEMORY_UNIT_WORK // (max(p.k, 1) * rows * n_block)), rows) if walk == "vector" else p.m
+def _vector_plan(p: _Problem) -> _Plan:
+    """Plan a row times a row-major matrix, or an outer product: both are bound by memory, and read or written row by row."""
+    n, k = p.n, max(p.k, 1)
+    n_block = _even(n, _VECTOR_COLUMNS, 64)
+    n_blocks = -(-n // n_block)
+    # Blocks of rows of b keep memory accesses adjacent, as blocks of columns would not.
+    share = min(-(-_UNITS // p.batch) // n_blocks, n * k // _VECTOR_SHARE) if p.m == 1 else 1
+    k_block = _even(k, -(-k // share), _VECTOR_STEP) if share > 1 else k
+    k_step = _VECTOR_STEP if p.m == 1 and n * k > _VECTOR_SHARE else k_block
+    m_block = min(p.m, max(1, _MEMORY_UNIT_WORK // (k * n_block)))
+    # The kernel takes any number of columns, so its tile is the block.
+    return _Plan("vector", 1, n_block, 0, False, "", m_block, n_block, k_block, k_step, -(-p.m // m_block), n_blocks, -(-k // k_block))
+
+
+def _inner_plan(p: _Problem, rows: int, columns: int) -> _Plan:
+    """Plan a few rows times a column-major matrix: nothing is packed, a unit is some columns."""
     k = max(p.k, 1)
-    # A `vector` kernel takes any number of columns, so its tile is the block.
-    tile_columns, vectors = (n_block, 0) if walk == "vector" else (columns, columns)
-    return _Plan(walk, rows, tile_columns, vectors, False, "", m_block, n_block, k, k, -(-p.m // m_block), -(-p.n // n_block))
+    n_block = _even(p.n, columns * max(1, _MEMORY_UNIT_WORK // (rows * columns * k)), columns)
+    return _Plan("inner", rows, columns, columns, False, "", p.m, n_block, k, k, 1, -(-p.n // n_block))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------------------------
