@@ -8,11 +8,17 @@ from typing import Any, Protocol
 
 from trine.compiler.lower.conv import lower_conv, lower_conv_input_grad
 from trine.compiler.lower.conv_geometry import ConvAttributes
+from trine.compiler.lower.conv_weight import lower_conv_weight_grad
 from trine.compiler.lower.dot import Matrix, lower_dot
+from trine.compiler.lower.index import lower_concat, lower_put, lower_put_along, lower_take, lower_take_along, lower_update
+from trine.compiler.lower.scan import lower_scan
+from trine.compiler.lower.sort import lower_argsort
+from trine.compiler.lower.window import WindowAttributes, lower_window
 from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
 from trine.core.graph import Node
 from trine.dtypes import DType
+from trine.errors import UnsupportedError
 
 
 @dataclass(eq=False, slots=True)
@@ -66,8 +72,55 @@ def _conv_input_grad(context: Context, node: Node, operands: Sequence[View], out
     return lower_conv_input_grad(context.target, gy.value, w.value, output, attributes, context.temporary, context.threads, nodes=(node,))
 
 
+def _conv_weight_grad(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+    x, gy = operands
+    attributes = ConvAttributes(*node.attrs[1:])
+    return lower_conv_weight_grad(context.target, x.value, gy.value, output, attributes, context.temporary, context.threads, nodes=(node,))
+
+
+def _window(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+    kind = node.op.removeprefix("window_")
+    attributes = WindowAttributes(*(node.attrs[1:] if kind == "sum_grad" else node.attrs))
+    values = tuple([view.value for view in operands])
+    return lower_window(context.target, kind, values, output, attributes, context.temporary, context.threads, nodes=(node,))
+
+
+def _on_arrays(lower: Callable[..., list[Command]]) -> Lowerer:
+    """Return the lowerer of a primitive on row-major arrays: (target, operands…, result, attributes…, temporaries, threads, nodes)."""
+
+    def lowerer(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+        values = [view.value for view in operands]
+        if any(value.dtype.is_complex for value in values):
+            raise UnsupportedError(f"{node.op}: no native kernel for complex numbers")
+        return lower(context.target, *values, output, *node.attrs, context.temporary, context.threads, nodes=(node,))
+
+    return lowerer
+
+
+def _scan(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+    x = operands[0].value
+    if x.dtype.is_complex:
+        raise UnsupportedError(f"{node.op}: no native kernel for complex numbers")
+    return lower_scan(context.target, node.op, x, output, *node.attrs, context.temporary, context.threads, nodes=(node,))
+
+
+def _concat(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+    values = [view.value for view in operands]
+    return lower_concat(context.target, values, output, *node.attrs, context.temporary, context.threads, nodes=(node,))
+
+
 LOWERERS: dict[str, Lowerer] = {
     "dot": _dot,
     "conv": _conv,
     "conv_input_grad": _conv_input_grad,
+    "conv_weight_grad": _conv_weight_grad,
+    **dict.fromkeys(("window_max", "window_sum", "window_argmax", "window_max_grad", "window_sum_grad"), _window),
+    "take": _on_arrays(lower_take),
+    "take_along": _on_arrays(lower_take_along),
+    "put": _on_arrays(lower_put),
+    "put_along": _on_arrays(lower_put_along),
+    "update": _on_arrays(lower_update),
+    "concat": _concat,
+    **dict.fromkeys(("cumsum", "cumprod", "cummax", "cummin"), _scan),
+    "argsort": _on_arrays(lower_argsort),
 }
