@@ -115,6 +115,7 @@ CASES = {
     "stride 2": ((2, 9, 12, 11), (33, 9, 3, 3), attributes(2, 2, 1)),
     "stride above the window": ((2, 6, 11, 10), (8, 6, 2, 1), attributes(2, 3)),
     "1x1": ((2, 24, 6, 7), (40, 24, 1, 1), attributes(2)),
+    "1x1, many channels": ((2, 128, 5, 6), (130, 128, 1, 1), attributes(2)),
     "1x1, stride 2": ((2, 24, 7, 8), (40, 24, 1, 1), attributes(2, 2)),
     "window of the whole image": ((20, 6, 4, 5), (36, 6, 4, 5), attributes(2)),
     "dilation": ((2, 5, 13, 12), (34, 5, 3, 2), attributes(2, 1, 2, 2)),
@@ -143,6 +144,11 @@ def test_matches_the_reference(case: str, target: Target) -> None:
 @pytest.mark.parametrize("layouts", [(False, False), (False, True), (True, False)], ids=str)
 def test_layouts(layouts: tuple[bool, bool], target: Target) -> None:
     check_all(target, (2, 19, 9, 7), (21, 19, 3, 3), attributes(2, 1, 1), layouts=layouts)
+
+
+@pytest.mark.parametrize("layouts", [(False, False), (False, True), (True, False)], ids=str)
+def test_layouts_of_a_1x1_window(layouts: tuple[bool, bool]) -> None:
+    check_all(TARGETS[-1], (3, 66, 5, 4), (70, 66, 1, 1), attributes(2), layouts=layouts)
 
 
 @targets

@@ -7,18 +7,18 @@ from functools import lru_cache
 
 from trine import dtypes
 from trine.compiler.lower.conv_geometry import AxisGeometry, ConvAttributes, forward_axis, input_grad_axis, spatial_shape
+from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.lower.conv_plan import ConvShape, plan_conv
+from trine.compiler.lower.conv_pointwise import lower_pointwise, serves
 from trine.compiler.nest import LoopNest
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
-from trine.compiler.templates.conv_pack import layout_kernel, pack_kernel
+from trine.compiler.templates.conv_pack import pack_kernel
 from trine.core.graph import Node
-from trine.dtypes import DType
 from trine.errors import UnsupportedError, message
 
 __all__ = ["ConvAttributes", "lower_conv", "lower_conv_input_grad"]
 
-Temporaries = Callable[[tuple[int, ...], DType], Value]
 _DTYPES = (dtypes.float32, dtypes.float64)
 
 
@@ -41,6 +41,8 @@ def lower_conv(
     Raises:
         UnsupportedError: a dtype other than float32 and float64, an epilogue, or an empty contraction.
     """
+    if epilogue is None and serves(w, attrs, w.shape[1], x, y):
+        return lower_pointwise(target, x, w, y, temporaries, threads, nodes, transposed=False)
     check_supported("conv", x, w, y, epilogue)
     shape = _forward_shape(x.shape, w.shape, y.shape, attrs)
     return _lower(target, "conv", x, w, y, shape, temporaries, nodes)
@@ -51,6 +53,8 @@ def lower_conv_input_grad(
     epilogue: LoopNest | None = None, nodes: tuple[Node, ...] = (),
 ) -> list[Command]:  # fmt: skip
     """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`."""
+    if epilogue is None and serves(w, attrs, w.shape[0], gy, gx):
+        return lower_pointwise(target, gy, w, gx, temporaries, threads, nodes, transposed=True)
     check_supported("conv_input_grad", gy, w, gx, epilogue)
     shape = _input_grad_shape(gy.shape, w.shape, gx.shape, attrs)
     return _lower(target, "conv_input_grad", gy, w, gx, shape, temporaries, nodes)
@@ -122,61 +126,3 @@ def _lower(
     if y_last is not y:
         commands.append(layout_command(target, y_last, y, y.shape, nodes, to_channels_first=True))
     return commands
-
-
-# --- layouts -----------------------------------------------------------------------------------------------------------------------------
-
-
-def is_channels_last(value: Value) -> bool:
-    """Return True if a dense (N, C, *spatial) value has its channels innermost (axes of one position do not count)."""
-    shape = value.shape
-    return _has_strides(value, (0, *range(2, len(shape)), 1))
-
-
-def is_row_major(value: Value) -> bool:
-    """Return True if a value is dense in the order of its axes."""
-    return _has_strides(value, tuple(range(len(value.shape))))
-
-
-def _has_strides(value: Value, order: tuple[int, ...]) -> bool:
-    expected = 1
-    for axis in reversed(order):
-        size = value.shape[axis]
-        if size != 1 and value.strides[axis] != expected:
-            return False
-        expected *= size
-    return True
-
-
-def to_channels_last(target: Target, x: Value, temporaries: Temporaries, commands: list[Command], nodes: tuple[Node, ...]) -> Value:
-    """Return `x`, or a temporary (N, *spatial, C) that an appended command fills with it.
-
-    Raises:
-        UnsupportedError: `x` is neither channels-last nor row-major.
-    """
-    if is_channels_last(x):
-        return x
-    last = temporaries((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
-    commands.append(layout_command(target, x, last, x.shape, nodes, to_channels_first=False))
-    return last
-
-
-def layout_command(
-    target: Target, source: Value, to: Value, shape: tuple[int, ...], nodes: tuple[Node, ...], *, to_channels_first: bool
-) -> Command:
-    """Return the command that transposes an (N, C, *spatial) array between row-major and channels-last order."""
-    row_major = to if to_channels_first else source
-    if not is_row_major(row_major):
-        raise UnsupportedError(
-            message("conv: no native kernel for this order of axes", received=f"strides {row_major.strides} of shape {row_major.shape}",
-                    expected="row-major or channels-last", fix="convert the layout first")
-        )  # fmt: skip
-    channels, positions = shape[1], 1
-    for size in shape[2:]:
-        positions *= size
-    rows, columns = (positions, channels) if to_channels_first else (channels, positions)
-    row_blocks = -(-rows // target.lanes(source.dtype))
-    return Command(
-        layout_kernel(source.dtype), [Operand(source), Operand(to, access="w")], [row_blocks, rows, columns], shape[0] * row_blocks,
-        cost=2 * source.nbytes, name="conv.layout", nodes=nodes,
-    )  # fmt: skip

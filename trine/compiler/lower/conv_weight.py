@@ -6,9 +6,11 @@ import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
-from trine.compiler.lower.conv import Temporaries, check_supported, to_channels_last
+from trine.compiler.lower.conv import check_supported
 from trine.compiler.lower.conv_geometry import MIN_UNITS, ConvAttributes, even_part, forward_axis, spatial_shape, tiling
+from trine.compiler.lower.conv_layout import Temporaries, to_channels_last
 from trine.compiler.lower.conv_plan import row_major
+from trine.compiler.lower.conv_pointwise import lower_pointwise_weight, serves_weight
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.conv_micro import VECTORS, max_rows, panel_width, weight_micro
@@ -38,6 +40,8 @@ def lower_conv_weight_grad(
     Raises:
         UnsupportedError: a dtype other than float32 and float64, or an empty operand.
     """
+    if serves_weight(gw, attrs, x, gy):
+        return lower_pointwise_weight(target, x, gy, gw, temporaries, threads, nodes)
     check_supported("conv_weight_grad", x, gy, gw)
     if 0 in gw.shape:
         return []

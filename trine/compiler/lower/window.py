@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trine import dtypes
-from trine.compiler.lower.conv import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.lower.conv_geometry import MIN_UNITS, spatial_shape
+from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.window import OPERANDS, WindowForm, window_kernel
