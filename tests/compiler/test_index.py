@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import TARGETS, check_guards, run_commands, value_array
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trine import dtypes
 from trine.compiler.lower import index as lower
 from trine.compiler.program import Value
 from trine.dtypes import DType
+from trine.errors import UnsupportedError
 
 TARGET_IDS = [t.name for t in TARGETS]
 MOVED = [dtypes.bool_, dtypes.int16, dtypes.bfloat16, dtypes.float32, dtypes.int64, dtypes.complex128]
@@ -199,6 +202,40 @@ def test_concat(target: Any, dtype: DType) -> None:
         arrays[out] = value_array(out)
         execute(lower.lower_concat(target, inputs, out, axis, temporary(arrays), 2), arrays, target, 2)
         np.testing.assert_array_equal(arrays[out], expected)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_update_any_box(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=5)))
+    step = tuple(data.draw(st.integers(1, 3)) for _ in shape)
+    start = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
+    box = tuple(data.draw(st.integers(1, 1 + (n - 1 - a) // s)) for n, a, s in zip(shape, start, step, strict=True))
+    base, value = np.zeros(shape, np.float32), np.arange(1, 1 + math.prod(box), dtype=np.float32).reshape(box)
+    expected = base.copy()
+    expected[tuple(slice(a, a + n * s, s) for a, n, s in zip(start, box, step, strict=True))] = value
+    values = make(shape, dtypes.float32), make(box, dtypes.float32), make(shape, dtypes.float32)
+    arrays = {v: value_array(v, a) for v, a in zip(values, (base, value, None), strict=True)}
+    execute(lower.lower_update(TARGETS[-1], *values, start, step, make, 2), arrays, TARGETS[-1], data.draw(st.integers(1, 4)))
+    np.testing.assert_array_equal(arrays[values[2]], expected)
+
+
+def test_wild_indices_stay_inside() -> None:
+    """Indices are checked before; one that slips through must not touch foreign memory."""
+    x, index = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([-1, 99, 1 << 62])
+    for axis, lowering in ((0, lower.lower_take), (1, lower.lower_take)):
+        expected = np.take(x, [x.shape[axis] - 1] * 3, axis)
+        values = make(x.shape, dtypes.float32), make((3,), dtypes.int64), make(expected.shape, dtypes.float32)
+        arrays = {v: value_array(v, a) for v, a in zip(values, (x, index, None), strict=True)}
+        execute(lowering(TARGETS[-1], *values, axis, make, 1), arrays, TARGETS[-1], 1)
+        np.testing.assert_array_equal(arrays[values[2]], expected)
+
+
+def test_complex_numbers_are_only_moved() -> None:
+    x, index = make((3,), dtypes.complex64), make((3,), dtypes.int64)
+    assert lower.lower_put(TARGETS[-1], x, index, x, x, 0, "set", make, 1)
+    with pytest.raises(UnsupportedError, match="put add: no native kernel"):
+        lower.lower_put(TARGETS[-1], x, index, x, x, 0, "add", make, 1)
 
 
 def test_coalesce() -> None:

@@ -17,6 +17,7 @@ from trine.compiler.templates import index as reads
 from trine.compiler.templates import index_put as writes
 from trine.core.graph import Node
 from trine.dtypes import DType, float32
+from trine.errors import UnsupportedError, message
 
 _ROW_BYTES = 4096  # a longer row is copied in pieces
 _MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES = 256, 1024  # columns of a unit of put, in bytes
@@ -76,6 +77,7 @@ def lower_put(
 
     If `out` is placed at the address of `x`, the copy is skipped when the command runs. Half types are added up in float32.
     """
+    check_arithmetic(f"put {mode}", x.dtype, mode != "set")
     outer, axis_size, inner = _planes(x.shape, axis)
     num_indices = math.prod(index.shape)
     if not outer * inner * num_indices * axis_size:
@@ -90,10 +92,13 @@ def lower_put(
     block_bytes = min(max(-(-wanted // _MIN_BLOCK_BYTES) * _MIN_BLOCK_BYTES, _MIN_BLOCK_BYTES), _MAX_BLOCK_BYTES)
     width = block_bytes // itemsize
     blocks = -(-inner // width)
-    kernel = writes.put_kernel(mode, x.dtype, value.dtype, _INDEX_TYPES[index.dtype.name])
     operands = [Operand(index), Operand(value), Operand(out, access="rw")]
-    params: list[int] = [num_indices, axis_size, inner, width, blocks]
     cost = 3 * value.nbytes + blocks * index.nbytes
+    params: list[int] = [num_indices, axis_size, inner, width, blocks]
+    kernel = writes.put_kernel(mode, x.dtype, value.dtype, _INDEX_TYPES[index.dtype.name])
+    if outer * inner == 1:  # single elements: put_along walks them without the overhead of rows
+        params = [num_indices, axis_size, 1, 1]
+        kernel = writes.put_along_kernel(mode, x.dtype, value.dtype, _INDEX_TYPES[index.dtype.name])
     return [*commands, Command(kernel, operands, [*params], outer * blocks, cost, name=f"put {mode}", nodes=nodes)]
 
 
@@ -110,6 +115,7 @@ def lower_put_along(
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:
     """Return the commands of ``out = x; numpy.put_along_axis(out, index, value, axis)`` (or with `mode`), duplicates in order."""
+    check_arithmetic(f"put_along {mode}", x.dtype, mode != "set")
     outer, axis_size, inner = _planes(x.shape, axis)
     if not math.prod(index.shape) * axis_size:
         return lower_copy(target, x, out, nodes)
@@ -207,6 +213,13 @@ def _convert(x: Value, out: Value, nodes: tuple[Node, ...]) -> Command:
     operands = [Operand(x), Operand(out, access="w")]
     units = -(-count // writes.CONVERT_BLOCK)
     return Command(writes.convert_kernel(x.dtype, out.dtype), operands, [count], units, x.nbytes + out.nbytes, name="convert", nodes=nodes)
+
+
+def check_arithmetic(name: str, dtype: DType, computes: bool = True) -> None:
+    """Raise UnsupportedError if a primitive computes with complex numbers; those are only moved."""
+    if computes and dtype.is_complex:
+        fix = "run it as a host command"
+        raise UnsupportedError(message(f"{name}: no native kernel", received=dtype.name, expected="a real dtype", fix=fix))
 
 
 def coalesce(shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:

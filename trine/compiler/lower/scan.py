@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trine.compiler.lower.index import Temporaries
+from trine.compiler.lower.index import Temporaries, check_arithmetic
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.scan import ROW_GROUP, scan_columns_kernel, scan_rows_kernel
@@ -25,6 +25,7 @@ def lower_scan(
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:
     """Return the commands of ``out = kind(x, axis)``, from the end if `reverse`; `out` may lie at the address of `x`."""
+    check_arithmetic(kind, x.dtype)
     outer, size, inner = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
     if not outer * size * inner:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trine.compiler.lower.index import Temporaries
+from trine.compiler.lower.index import Temporaries, check_arithmetic
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.sort import argsort_kernel, argsort_scratch
@@ -27,8 +27,9 @@ def lower_argsort(
     """Return the commands of a stable argsort (int64): NaN last when ascending, first when descending.
 
     Raises:
-        UnsupportedError: the axis has 2**32 elements or more.
+        UnsupportedError: the axis has 2**32 elements or more, or the numbers are complex.
     """
+    check_arithmetic("argsort", x.dtype)
     size, inner = x.shape[axis], math.prod(x.shape[axis + 1 :])
     if size >= 1 << 32:
         raise UnsupportedError(message("argsort: the axis is too long", received=size, expected="fewer than 2**32 elements"))
