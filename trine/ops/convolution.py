@@ -11,7 +11,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import ArgumentError, ShapeError, message
 from trine.ops.arguments import spatial
-from trine.ops.linear import check_same_dtype
+from trine.ops.contraction import check_same_dtype
 from trine.ops.promotion import size
 from trine.tensor import Tensor, record
 

@@ -74,6 +74,14 @@ def as_bool(x: Node) -> Node:
     return x if x.dtype is dtypes.bool_ else b.ne(x, number(0, x))
 
 
+def sign_nodes(x: Node) -> Node:
+    """Return -1, 0 or 1; 0 for NaN and bool as it is, as in PyTorch."""
+    if x.dtype is dtypes.bool_:
+        return x
+    sign = b.sign(x)
+    return b.where(b.isnan(x), number(0, x), sign) if x.dtype.is_floating_point else sign
+
+
 def _always(value: bool) -> UnaryBuilder:
     def builder(x: Node) -> Node:
         return b.full(value, x.shape, dtypes.bool_)
@@ -118,7 +126,7 @@ def _angle(x: Node) -> Node:
 
 def _sgn(x: Node) -> Node:
     if not x.dtype.is_complex:
-        return _not_bool(b.sign)(x)
+        return sign_nodes(x)
     magnitude = b.abs(x)
     is_zero = b.eq(magnitude, number(0, magnitude))
     return b.div(x, as_dtype(b.where(is_zero, number(1, magnitude), magnitude), x.dtype))
@@ -130,15 +138,16 @@ def _signbit(x: Node) -> Node:
     return b.lt(x, number(0, x)) if x.dtype.code == "i" else _always(False)(x)
 
 
+abs_nodes = _not_bool(b.abs)
 abs = _unary(
     "abs",
-    _not_bool(b.abs),
+    abs_nodes,
     "Return the absolute value; of a complex number, its magnitude. The gradient at 0 is 0.",
     "[-1.5, 2.0]",
     "[1.5000, 2.0000]",
 )
 neg = _unary("neg", b.neg, "Return ``-input``.", "[1, -2]", "[-1,  2]")
-sign = _unary("sign", _not_bool(b.sign), "Return -1, 0 or 1, the sign of each element; NaN stays NaN.", "[-3, 0, 5]", "[-1,  0,  1]")
+sign = _unary("sign", sign_nodes, "Return -1, 0 or 1, the sign of each element; 0 for NaN.", "[-3, 0, 5]", "[-1,  0,  1]")
 sgn = _unary("sgn", _sgn, "Return the sign; of a complex number, ``input / abs(input)``, or 0 at 0.", "[-3, 0, 5]", "[-1,  0,  1]")
 floor = _unary("floor", b.floor, "Round down to an integer value.", "[1.7, -1.2]", "[ 1., -2.]")
 ceil = _unary("ceil", b.ceil, "Round up to an integer value.", "[1.2, -1.7]", "[ 2., -1.]")

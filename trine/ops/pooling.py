@@ -311,7 +311,7 @@ def _make_adaptive(rank: int) -> tuple[Callable[..., Tensor], Callable[..., Any]
     for function, op, what in ((adaptive_avg_pool, avg_op, "mean"), (adaptive_max_pool, max_op, "maximum")):
         function.__name__ = function.__qualname__ = op
         function.__module__ = __name__
-        function.__doc__ = f"""Return the {what} of windows of nearly equal size, as many per axis as `output_size` says (None: as many as elements).
+        function.__doc__ = f"""Return the {what} of windows of nearly equal size: `output_size` per axis, None for as many as elements.
 
     Example:
         >>> import trine

@@ -10,7 +10,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import DTypeError, ShapeError, message
 from trine.ops.activation import softmax_nodes
-from trine.ops.linear import check_same_dtype
+from trine.ops.contraction import check_same_dtype
 from trine.ops.promotion import as_dtype, number, size
 from trine.ops.random import stream, uniform_nodes
 from trine.ops.reduction import norm_keeping_axes

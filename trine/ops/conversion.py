@@ -1,0 +1,370 @@
+"""Changing a tensor's dtype or device, writing into it, and asking what it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from trine import dtypes
+from trine.core import build as b
+from trine.core.graph import Node
+from trine.dtypes import DType
+from trine.errors import ArgumentError, message
+from trine.ops.arguments import varargs
+from trine.ops.creation import _constant, _full_nodes
+from trine.ops.elementwise import cast
+from trine.ops.promotion import as_dtype, defaults
+from trine.ops.random import bernoulli, randint_like
+from trine.tensor import Tensor, record
+from trine.tensor.alias import assign
+from trine.tensor.convert import tensor
+from trine.tensor.device import Device
+
+
+def to(input: Tensor, *args: Any, dtype: DType | None = None, device: Any = None, copy: bool = False, **options: Any) -> Tensor:
+    """Return the tensor with another dtype or device; itself where nothing changes: ``to(dtype)``, ``to(device)``, ``to(other)``.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1, 2]).to(trine.float32)
+        tensor([1., 2.])
+    """
+    for argument in args:
+        if isinstance(argument, Tensor):
+            dtype = argument.dtype
+        elif isinstance(argument, DType):
+            dtype = argument
+        elif not isinstance(argument, bool) and argument is not None:
+            device = argument
+    if device is not None and not isinstance(device, Device):
+        Device(device)
+    result = input if dtype is None else cast(input, dtype)
+    return result.clone() if copy and result is input else result
+
+
+def _to_method(name: str, dtype: DType) -> Callable[..., Tensor]:
+    def method(input: Tensor, memory_format: object = None) -> Tensor:
+        return cast(input, dtype)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Return the tensor as {dtype.name}."
+    return method
+
+
+TO_METHODS: dict[str, Callable[..., Tensor]] = {
+    name: _to_method(name, dtype)
+    for name, dtype in {
+        "float": dtypes.float32,
+        "double": dtypes.float64,
+        "half": dtypes.float16,
+        "bfloat16": dtypes.bfloat16,
+        "int": dtypes.int32,
+        "long": dtypes.int64,
+        "short": dtypes.int16,
+        "char": dtypes.int8,
+        "byte": dtypes.uint8,
+        "bool": dtypes.bool_,
+        "cfloat": dtypes.complex64,
+        "cdouble": dtypes.complex128,
+    }.items()
+}
+
+
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """Return the tensor with the dtype of another.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1]).type_as(trine.tensor([1.5]))
+        tensor([1.])
+    """
+    return cast(input, other.dtype)
+
+
+def type_(input: Tensor, dtype: Any = None) -> Any:
+    """Return the name of the dtype, or the tensor with another dtype: the method ``x.type``.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1]).type(trine.float32)
+        tensor([1.])
+    """
+    if dtype is None:
+        return f"trine.{input.dtype.name}"
+    return cast(input, dtypes.by_name(dtype) if isinstance(dtype, str) else dtype)
+
+
+def itself(input: Tensor, *args: Any, **options: Any) -> Tensor:
+    """Return the tensor: methods that have nothing to do here (contiguous, cpu, pin_memory): tensors are row-major, on the CPU.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1]).contiguous()
+        tensor([1])
+    """
+    return input
+
+
+def is_contiguous(input: Tensor, memory_format: object = None) -> bool:
+    """Return True: every tensor is row-major.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1]).is_contiguous()
+        True
+    """
+    return True
+
+
+def is_tensor(obj: object) -> bool:
+    """Return whether the object is a tensor.
+
+    Example:
+        >>> import trine
+        >>> trine.is_tensor([1])
+        False
+    """
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Return whether the dtype is floating point.
+
+    Example:
+        >>> import trine
+        >>> trine.is_floating_point(trine.tensor([1]))
+        False
+    """
+    return input.dtype.is_floating_point
+
+
+def is_complex(input: Tensor) -> bool:
+    """Return whether the dtype is complex.
+
+    Example:
+        >>> import trine
+        >>> trine.is_complex(trine.tensor([1j]))
+        True
+    """
+    return input.dtype.is_complex
+
+
+def is_signed(input: Tensor) -> bool:
+    """Return whether the dtype has negative numbers.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1]).is_signed()
+        True
+    """
+    return input.dtype.is_signed
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Return whether the only element is not zero.
+
+    Example:
+        >>> import trine
+        >>> trine.is_nonzero(trine.tensor([2]))
+        True
+    """
+    return bool(input.item())
+
+
+def numel(input: Tensor) -> int:
+    """Return the number of elements.
+
+    Example:
+        >>> import trine
+        >>> trine.numel(trine.zeros(2, 3))
+        6
+    """
+    return input.numel()
+
+
+def dim(input: Tensor) -> int:
+    """Return the number of axes: the method ``x.ndimension()``.
+
+    Example:
+        >>> import trine
+        >>> trine.zeros(2, 3).ndimension()
+        2
+    """
+    return input.dim()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> DType:
+    """Return the dtype of an operation on two tensors or numbers.
+
+    Example:
+        >>> import trine
+        >>> trine.result_type(trine.tensor([1]), 1.5)
+        trine.float32
+    """
+    operands = []
+    for value in (tensor1, tensor2):
+        if isinstance(value, Tensor):
+            operands.append((value.dtype, dtypes.DIMENSIONED if value.dim() else dtypes.ZERO_DIM))
+        else:
+            operands.append((dtypes.of_python(value, defaults.dtype), dtypes.WEAK))
+    return dtypes.result_type(*operands, default=defaults.dtype)
+
+
+# --- in place -----------------------------------------------------------------------------------------------------------------------------
+
+
+def _converted(x: Node, shape: tuple[int, ...], dtype: DType) -> Node:
+    return b.expand(as_dtype(x, dtype), shape)
+
+
+def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write `src` (which broadcasts and is converted) into the tensor.
+
+    Example:
+        >>> import trine
+        >>> trine.zeros(2).copy_(trine.tensor([1, 2]))
+        tensor([1., 2.])
+    """
+    shape, dtype = tuple(input.shape), input.dtype
+    if isinstance(src, Tensor):
+        return assign(input, record(_converted, (src,), shape, dtype))
+    return assign(input, record(_full_nodes, (src,), shape, dtype))
+
+
+def fill_(input: Tensor, value: Any) -> Tensor:
+    """Write one value into all elements.
+
+    Example:
+        >>> import trine
+        >>> trine.zeros(2).fill_(3)
+        tensor([3., 3.])
+    """
+    return copy_(input, value)
+
+
+def zero_(input: Tensor) -> Tensor:
+    """Write 0 into all elements.
+
+    Example:
+        >>> import trine
+        >>> trine.ones(2).zero_()
+        tensor([0., 0.])
+    """
+    return assign(input, _constant(0, tuple(input.shape), input.dtype))
+
+
+def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: Any = None) -> Tensor:
+    """Write random integers from [low, high), or [0, low) if one bound is given, into all elements.
+
+    Example:
+        >>> import trine
+        >>> bool((trine.zeros(5).random_(3) < 3).all())
+        True
+    """
+    if high is None:
+        largest = 2**24 if input.dtype.is_floating_point else 2 ** (8 * input.dtype.itemsize - 1) - 1
+        low, high = (0, low) if low else (0, largest)
+    return assign(input, randint_like(input, low, high))
+
+
+def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """Write 1 with probability p and 0 otherwise into all elements.
+
+    Example:
+        >>> import trine
+        >>> trine.zeros(2).bernoulli_(1.0)
+        tensor([1., 1.])
+    """
+    if isinstance(p, Tensor):
+        return copy_(input, bernoulli(p.expand(tuple(input.shape)), generator=generator))
+    return assign(input, bernoulli(input, p, generator=generator))
+
+
+# --- the rest -----------------------------------------------------------------------------------------------------------------------------
+
+
+def new_tensor(input: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a new tensor with a copy of the data and the dtype of this one unless given.
+
+    Example:
+        >>> import trine
+        >>> trine.tensor([1.5]).new_tensor([2])
+        tensor([2.])
+    """
+    return tensor(data, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def _sum_to_size(x: Node, shape: tuple[int, ...]) -> Node:
+    return b.sum_to(x, shape)
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Return the tensor summed over the axes along which `size` broadcasts to its shape.
+
+    Example:
+        >>> import trine
+        >>> trine.ones(2, 3).sum_to_size(1, 3)
+        tensor([[2., 2., 2.]])
+    """
+    result: Tensor = record(_sum_to_size, (input,), varargs(size))
+    return result
+
+
+def _view_as_real(x: Node) -> Node:
+    rank = len(x.shape)
+    return b.concat([b.unsqueeze(b.real(x), rank), b.unsqueeze(b.imag(x), rank)], rank)
+
+
+def view_as_real(input: Tensor) -> Tensor:
+    """Return a real tensor whose last axis holds real and imaginary parts (a copy).
+
+    Example:
+        >>> import trine
+        >>> trine.view_as_real(trine.tensor([1 + 2j]))
+        tensor([[1., 2.]])
+    """
+    result: Tensor = record(_view_as_real, (input,))
+    return result
+
+
+def _view_as_complex(x: Node) -> Node:
+    if not x.shape or x.shape[-1] != 2:
+        raise ArgumentError(message("view_as_complex: the last axis", received=f"shape {x.shape}", expected="a last axis of size 2"))
+    rank = len(x.shape) - 1
+    dtype = dtypes.COMPLEX_OF[x.dtype]
+    parts = [b.reshape(b.slice(x, (*(0,) * rank, k), (*x.shape[:-1], k + 1)), x.shape[:-1]) for k in (0, 1)]
+    return b.add(b.cast(parts[0], dtype), b.mul(b.cast(parts[1], dtype), b.const(1j, dtype)))
+
+
+def view_as_complex(input: Tensor) -> Tensor:
+    """Return a complex tensor from a last axis of real and imaginary parts (a copy).
+
+    Example:
+        >>> import trine
+        >>> trine.view_as_complex(trine.tensor([[1., 2.]])).imag
+        tensor([2.])
+    """
+    result: Tensor = record(_view_as_complex, (input,))
+    return result
+
+
+def _cdist(x: Node, y: Node, p: float) -> Node:
+    from trine.ops.reduction import norm_keeping_axes
+
+    rank = len(x.shape)
+    difference = b.sub(b.unsqueeze(x, rank - 1), b.unsqueeze(y, len(y.shape) - 2))
+    axis = len(difference.shape) - 1
+    return b.squeeze(norm_keeping_axes(difference, (axis,), math.inf if p == math.inf else p), axis)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """Return the p-norm distances of all pairs of rows.
+
+    Example:
+        >>> import trine
+        >>> trine.cdist(trine.tensor([[0., 0.]]), trine.tensor([[3., 4.]]))
+        tensor([[5.]])
+    """
+    result: Tensor = record(_cdist, (x1, x2), float(p))
+    return result
