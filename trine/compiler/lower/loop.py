@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from trine.compiler.lower.loop_canonical import Canonical, Walk, canonical
-from trine.compiler.lower.loop_split import chunking, split
+from trine.compiler.lower.loop_split import chunking, is_single_pass, split
 from trine.compiler.nest import Instruction, LoopNest
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
@@ -33,6 +33,10 @@ from trine.errors import ArgumentError, message
 UNIT_BYTES = 32768  # memory that a unit of the parallel loop touches, about
 SHORT_ROW = 16  # rows up to this length are computed side by side, one per lane
 COLUMN_BLOCK = 256
+TRANSPOSED_BLOCK = 32
+STREAM_ROWS = 8
+STREAM_BLOCK = 2048  # columns whose accumulators are held in scratch memory
+STREAM_BYTES = 1024  # rows of at least that many bytes are read one after the other
 KEPT_BYTES = 1 << 21  # scratch memory per thread above which values are computed again
 SMALL_CONSTANTS = frozenset(repr(c) for v in (0, 1, -1, 2, -2) for c in (v, float(v))) | {"0.5", "-0.5", "inf", "-inf", "nan", "-0.0"}
 # Integer constants in these stay in the code, where they become shifts and masks.
@@ -117,7 +121,7 @@ def lower_tile(nest: LoopNest, node_id: NodeId = lambda node: 0) -> tuple[Kernel
     c = Canonical(extents, [False] * len(extents), walks, nest.instructions, iotas, nest.stores)
     vector = len(extents) - 1
     infos = _instruction_info(c, vector, False)
-    s = LoopStructure(vector, 0, False, _access_info(c, vector), infos, tuple(c.stores), (), (), False, False)
+    s = LoopStructure(vector, 0, False, _access_info(c, vector), infos, tuple(c.stores), (), (), False, False, False)
     params = [_parameter(name, c, node_id) for name in parameters(s, 0, tile=True)]
     return Kernel(("loop.tile", s), lambda target: emit_tile(s, target)), params
 
@@ -211,6 +215,27 @@ def _aligned(c: Canonical, vector: int, along: bool) -> bool:
     return found
 
 
+def _is_transposed(c: Canonical, outer: int, inner: int) -> bool:
+    """Return True if an array is walked in strides along the vector axis but lies in order along the next axis.
+
+    Then a narrow block of columns is carried through all rows, so that every cache line that a row touches serves the following rows too.
+    """
+    if not outer or inner:
+        return False
+    return any(abs(walk.strides[outer - 1]) == 1 and walk.strides[-1] not in (0, 1) for walk in c.walks)
+
+
+def _is_streamed(c: Canonical, inner: int, along: bool) -> bool:
+    """Return True if a column reduction reads its array row by row, with its accumulators in memory: one pass over long rows."""
+    if along or not inner or c.row_size() < STREAM_ROWS:
+        return False
+    if c.extents[-1] * max(w.access.value.dtype.itemsize for w in c.walks) < STREAM_BYTES:
+        return False
+    if any(walk.strides[-1] not in (0, 1) for walk in c.walks):
+        return False
+    return is_single_pass(c)
+
+
 def _template(target: Target, s: LoopStructure) -> Template:
     found = _templates.get((target.name, s))
     if found is None:
@@ -229,12 +254,12 @@ def _template(target: Target, s: LoopStructure) -> Template:
 def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int, ...], chunk: int, node_id: NodeId) -> Command:
     c, outer, inner, along = arrange(c, target.vector_bits // 32)
     vector = outer + inner
-    units = tuple(range(outer)) if along else (*range(outer), -1)
+    units = tuple(range(outer)) if along else (-1, *range(outer)) if _is_transposed(c, outer, inner) else (*range(outer), -1)
     # The chunk axis is the first outer one; the split axis is given by its number among the reduced axes.
     placed = (0, outer + split_axes[1]) if split_axes else ()
     s = LoopStructure(
         *(outer, inner, along, _access_info(c, vector), _instruction_info(c, vector, not any(c.reduced)), tuple(c.stores)),
-        *(units, placed, True, _aligned(c, vector, along)),
+        *(units, placed, True, _aligned(c, vector, along), _is_streamed(c, inner, along)),
     )
     template = _template(target, s)
     scratch, kept = _kept_buffers(template, c)
@@ -243,6 +268,10 @@ def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int
         scratch, kept = 0, {}
     sizes = _unit_sizes(template, c)
     values = {**sizes, **kept, ("chunk",): chunk}
+    for i, instruction in enumerate(template.structure.instructions):
+        if template.structure.streamed and instruction.op == "reduce":
+            values["stream", i] = scratch
+            scratch += STREAM_BLOCK * 8
     params: list[int | Kernel] = [values[name] if name in values else _parameter(name, c, node_id) for name in template.names]
     written = {a for _, a in c.stores}
     operands = [
@@ -304,8 +333,15 @@ def _unit_sizes(t: Template, c: Canonical) -> dict[tuple[Any, ...], int]:
     per_column = max(1, per_point * prod(c.extents[s.outer : s.vector]))
     block = max(UNIT_BYTES // per_column, COLUMN_BLOCK if s.inner else 1024)
     block = -(-block // 64) * 64
-    if s.split:
+    if s.streamed:
+        block = STREAM_BLOCK
+    elif s.split:
         block = max(block, 4096)
+    if s.units[0] == -1 and s.outer:
+        block = TRANSPOSED_BLOCK
+        total = rows * max(1, -(-extent // block))
+        group = max(1, UNIT_BYTES // (per_point * min(block, extent)))
+        return {("group",): group, ("total",): total, ("block",): block, ("blocks",): total // rows}
     blocks = max(1, -(-extent // block))
     group = max(1, UNIT_BYTES // row_bytes) if blocks == 1 else 1
     return {("group",): group, ("total",): rows * blocks, ("block",): block, ("blocks",): blocks}

@@ -34,7 +34,7 @@ def chunking(c: Canonical, short_row: int) -> Chunks | None:
     """Return how to cut a reduction, or None where it is too short, its rows are enough, or it takes more than one pass."""
     reduced = [k for k, r in enumerate(c.reduced) if r]
     points = prod(c.extents)
-    if not reduced or points < 2 * CHUNK_POINTS or not _is_single_pass(c):
+    if not reduced or points < 2 * CHUNK_POINTS or not is_single_pass(c):
         return None
     axis = max(reduced, key=lambda k: c.extents[k])
     extent, rest = c.extents[axis], c.row_size() // max(c.extents[axis], 1)
@@ -77,7 +77,8 @@ def _after_reduction(c: Canonical) -> list[bool]:
     return after
 
 
-def _is_single_pass(c: Canonical) -> bool:
+def is_single_pass(c: Canonical) -> bool:
+    """Return True if no full instruction and no reduction depends on a reduction, and none is an argmax or argmin."""
     full, after = _full_instructions(c), _after_reduction(c)
     for i, instruction in enumerate(c.instructions):
         if instruction.op == "reduce" and (instruction.attrs[0].startswith("arg") or any(after[a] for a in instruction.args)):

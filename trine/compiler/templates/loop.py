@@ -75,7 +75,7 @@ class LoopEmitter:
         f, e, s = self.f, self.e, self.s
         scope = e.entry()
         e.hoist(scope, self.everything)
-        if s.units == (-1,):
+        if s.units == (-1,) and not s.streamed:
             # One dimension of blocks: a range of units is a range of positions.
             block, extent = e.params["block",], e.params["extent", s.vector]
             self.columns(scope, f.mul("%begin", block), f.min(f.mul("%end", block), extent))
@@ -122,6 +122,8 @@ class LoopEmitter:
         e.hoist(scope, self.everything)
         if s.along:
             self.row(scope)
+        elif s.streamed:
+            StreamedColumns(self, scope, low, high).emit()
         else:
             self.columns(scope, low, high)
 
@@ -141,8 +143,8 @@ class LoopEmitter:
         for p in self.plan.passes:
             copies = unroll(p.weight, len(p.reduces)) if p.reduces else min(self.copies, unroll(p.weight, 0))
             copies = min(copies, self.copies) if self._has_strided_steps() else copies
-            starts = [r for i in p.reduces for _ in range(copies) for r in self._initial(i)]
-            out = self._reduced_loops(scope, self._inner_axes(), p, starts, copies, self._row_vectors)
+            starts = [r for i in p.reduces for _ in range(copies) for r in self.initial(i)]
+            out = self.reduced_loops(scope, self.inner_axes(), p, starts, copies, self._row_vectors)
             for i, registers in zip(p.reduces, self._split_registers(p, out, copies), strict=True):
                 scope.scalars[i] = self._finish_scalar(i, registers)
                 if i in self.plan.splat:
@@ -160,14 +162,14 @@ class LoopEmitter:
         low, high = self._range(scope, self.s.vector)
         step = copies * self.lanes
         middle = f.add(low, f.band(f.sub(high, low), -step))
-        types = self._types(p, copies)
+        types = self.register_types(p, copies)
         with f.loop(low, middle, step, list(zip(types, carried, strict=True))) as loop:
             inside = e.enter_vector(scope, loop.index, copies, None)
-            loop.next = self._body(inside, p, loop.carried, copies, copies)
+            loop.next = self.body(inside, p, loop.carried, copies, copies)
         with f.loop(middle, high, self.lanes, list(zip(types, loop.out, strict=True))) as tail:
             mask = memory.lanes_below(e.vector, f.sub(high, tail.index))
             inside = e.enter_vector(scope, tail.index, 1, mask)
-            tail.next = self._body(inside, p, tail.carried, 1, copies)
+            tail.next = self.body(inside, p, tail.carried, 1, copies)
         return tail.out
 
     # --- across rows ------------------------------------------------------------------------------------------------------------
@@ -188,24 +190,24 @@ class LoopEmitter:
         copies = len(scope.copies)
         self.e.hoist(scope, self.everything)
         for p in self.plan.passes:
-            starts = [r for i in p.reduces for _ in range(copies) for r in self._initial(i)]
-            out = self._reduced_loops(scope, self._inner_axes(), p, starts, copies, self._across_body)
+            starts = [r for i in p.reduces for _ in range(copies) for r in self.initial(i)]
+            out = self.reduced_loops(scope, self.inner_axes(), p, starts, copies, self._across_body)
             for i, registers in zip(p.reduces, self._split_registers(p, out, copies), strict=True):
                 for u in range(copies):
-                    scope.copies[u][i] = self._finish(i, registers[u], self.e.vector)
+                    scope.copies[u][i] = self.finish(i, registers[u], self.e.vector)
             self.e.hoist(scope, self.everything)
         for number, access in self.plan.row_stores:
             self.e.store(scope, number, access)
 
     def _across_body(self, scope: Scope, p: Pass, carried: list[str], copies: int) -> list[str]:
-        return self._body(scope, p, carried, copies, copies)
+        return self.body(scope, p, carried, copies, copies)
 
     # --- passes -----------------------------------------------------------------------------------------------------------------
 
-    def _inner_axes(self) -> list[int]:
+    def inner_axes(self) -> list[int]:
         return list(range(self.s.outer, self.s.vector))
 
-    def _reduced_loops(
+    def reduced_loops(
         self,
         scope: Scope,
         axes: list[int],
@@ -218,14 +220,14 @@ class LoopEmitter:
         if not axes:
             return innermost(scope, p, carried, copies)
         low, high = self._range(scope, axes[0])
-        with self.f.loop(low, high, 1, list(zip(self._types(p, copies), carried, strict=True))) as loop:
+        with self.f.loop(low, high, 1, list(zip(self.register_types(p, copies), carried, strict=True))) as loop:
             inside = self.e.enter(scope, axes[0], loop.index)
-            if len(axes) > 1 or self.s.along:
+            if len(axes) > 1 or self.s.along or self.s.streamed:
                 self.e.hoist(inside, p.needed)
-            loop.next = self._reduced_loops(inside, axes[1:], p, loop.carried, copies, innermost)
+            loop.next = self.reduced_loops(inside, axes[1:], p, loop.carried, copies, innermost)
         return loop.out
 
-    def _body(self, scope: Scope, p: Pass, carried: list[str], copies: int, held: int) -> list[str]:
+    def body(self, scope: Scope, p: Pass, carried: list[str], copies: int, held: int) -> list[str]:
         """Compute one point of a pass for `copies` vectors, of which `held` accumulators exist; return the new accumulators."""
         e = self.e
         for i in p.fetched:
@@ -259,7 +261,7 @@ class LoopEmitter:
             return []
         f = self.f
         total = "0"
-        for k in self._inner_axes():
+        for k in self.inner_axes():
             total = f.add(total, f.mul(scope.positions[k], self.e.params["linear", k]))
         if not self.s.along:
             return [f.splat(total, self.lanes, "i64")] * copies
@@ -275,10 +277,10 @@ class LoopEmitter:
     def _accumulated(self, i: int) -> DType:
         return reduce.accumulator_dtype(self._kind(i), self.s.dtype(self.s.instructions[i].args[0]))
 
-    def _initial(self, i: int) -> list[str]:
+    def initial(self, i: int) -> list[str]:
         return reduce.initial(self.e.vector, self._kind(i), self._accumulated(i))
 
-    def _types(self, p: Pass, copies: int) -> list[str]:
+    def register_types(self, p: Pass, copies: int) -> list[str]:
         return [t for i in p.reduces for _ in range(copies) for t in reduce.types(self.e.vector, self._kind(i), self._accumulated(i))]
 
     def _split_registers(self, p: Pass, flat: list[str], copies: int) -> list[list[list[str]]]:
@@ -293,9 +295,9 @@ class LoopEmitter:
     def _finish_scalar(self, i: int, registers: list[list[str]]) -> str:
         kind, dtype = self._kind(i), self._accumulated(i)
         acc = reduce.across_lanes(self.e.vector, kind, reduce.tree(self.e.vector, kind, registers, dtype), dtype)
-        return self._finish(i, acc, self.e.scalar)
+        return self.finish(i, acc, self.e.scalar)
 
-    def _finish(self, i: int, acc: list[str], c: Context) -> str:
+    def finish(self, i: int, acc: list[str], c: Context) -> str:
         """Return the reduction's value: its position, or the accumulated value rounded to the result's dtype."""
         if self._kind(i).startswith("arg"):
             return reduce.position_or_zero(c, acc[1])
@@ -317,6 +319,65 @@ class LoopEmitter:
             inside = e.enter(scope, s.outer - 1, row.index)
             e.hoist(inside, self.everything)
             self.columns(inside, "%n0", "%n1")
+
+
+class StreamedColumns:
+    """The columns of one unit with their accumulators in scratch memory: rows in the outer loops, vectors of columns in the inner one."""
+
+    def __init__(self, emitter: LoopEmitter, scope: Scope, low: str, high: str) -> None:
+        self.m = emitter
+        self.scope = scope
+        self.low, self.high = low, high
+        f, e = emitter.f, emitter.e
+        self.p = emitter.plan.passes[0]
+        base = f.scratch()
+        self.buffers = [f.gep(base, e.params["stream", i]) for i in self.p.reduces]
+        self.types = [emitter.register_types(Pass([i], [], [], [], [], 0), 1)[0] for i in self.p.reduces]
+
+    def emit(self) -> None:
+        """Set the accumulators, add all rows, compute and store what follows the reductions."""
+        f, e, m = self.m.f, self.m.e, self.m
+        with f.loop(self.low, self.high, m.lanes) as loop:
+            for n, i in enumerate(self.p.reduces):
+                f.store(self.types[n], m.initial(i)[0], self._pointer(n, loop.index), 1)
+        m.reduced_loops(self.scope, m.inner_axes(), Pass([], [], self.p.needed, [], [], 0), [], 1, self._row)
+        with f.loop(self.low, self.high, m.lanes) as loop:
+            mask = memory.lanes_below(e.vector, f.sub(self.high, loop.index))
+            inside = e.enter_vector(self.scope, loop.index, 1, mask)
+            for n, i in enumerate(self.p.reduces):
+                value = f.load(self.types[n], self._pointer(n, loop.index), 1)
+                inside.copies[0][i] = m.finish(i, [value], e.vector)
+            e.hoist(inside, m.everything)
+            for number, access in m.plan.row_stores:
+                e.store(inside, number, access)
+
+    def _pointer(self, number: int, position: str, copy: int = 0) -> str:
+        """Return where the accumulator of the vector at a position lies."""
+        index = self.m.f.sub(position, self.low)
+        element = self.types[number][1:-1].split(" x ")[1]
+        return self.m.f.gep(self.m.f.gep(self.buffers[number], index, element), copy * self.m.lanes, element)
+
+    def _row(self, scope: Scope, p: Pass, carried: list[str], copies: int) -> list[str]:
+        """Add one row."""
+        f, e, m = self.m.f, self.m.e, self.m
+        e.hoist(scope, self.p.needed)
+        step = m.copies * m.lanes
+        middle = f.add(self.low, f.band(f.sub(self.high, self.low), -step))
+        with f.loop(self.low, middle, step) as loop:
+            self._vectors(e.enter_vector(scope, loop.index, m.copies, None), loop.index)
+        with f.loop(middle, self.high, m.lanes) as tail:
+            mask = memory.lanes_below(e.vector, f.sub(self.high, tail.index))
+            self._vectors(e.enter_vector(scope, tail.index, 1, mask), tail.index)
+        return []
+
+    def _vectors(self, scope: Scope, position: str) -> None:
+        copies = len(scope.copies)
+        pointers = [self._pointer(n, position, u) for n in range(len(self.p.reduces)) for u in range(copies)]
+        types = [t for t in self.types for _ in range(copies)]
+        accumulators = [self.m.f.load(t, pointer, 1) for t, pointer in zip(types, pointers, strict=True)]
+        results = self.m.body(scope, self.p, accumulators, copies, copies)
+        for type_, result, pointer in zip(types, results, pointers, strict=True):
+            self.m.f.store(type_, result, pointer, 1)
 
 
 TILE_ARGUMENTS = (("ptr noalias", "table"), ("ptr noalias", "params"), *(("i64", name) for name in ("m0", "m1", "n0", "n1", "batch")))

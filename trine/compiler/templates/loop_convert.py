@@ -26,13 +26,13 @@ def from_half_bits(c: Context, bits: str, dtype: DType) -> str:
 
 
 def to_half_bits(c: Context, x: str, dtype: DType) -> str:
-    """Round a float register to float16 or bfloat16 and return its bits (``i16`` lanes)."""
+    """Return the bits (``i16`` lanes) of a float register that holds a value of float16 or bfloat16."""
     half, word, single = (vector_type(t, c.lanes) for t in ("i16", "i32", "float"))
     if dtype.name == "float16" and c.target.has_half_conversion:
         value = c.value(f"fptrunc {single} {x} to {vector_type('half', c.lanes)}")
         return c.value(f"bitcast {vector_type('half', c.lanes)} {value} to {half}")
     bits = c.value(f"bitcast {single} {x} to {word}")
-    wide = _float_to_float16(c, x, bits) if dtype.name == "float16" else _float_to_bfloat16(c, x, bits)
+    wide = _float_to_float16(c, x, bits) if dtype.name == "float16" else c.binary("lshr", bits, c.literal(16, int32), int32)
     return c.value(f"trunc {word} {wide} to {half}")
 
 
@@ -41,18 +41,13 @@ def round_to_half(c: Context, x: str, dtype: DType) -> str:
     if dtype.name == "float16":
         return from_half_bits(c, to_half_bits(c, x, dtype), dtype)
     word, single = vector_type("i32", c.lanes), vector_type("float", c.lanes)
-    wide = _float_to_bfloat16(c, x, c.value(f"bitcast {single} {x} to {word}"))
-    return c.value(f"bitcast {word} {c.binary('shl', wide, c.literal(16, int32), int32)} to {single}")
-
-
-def _float_to_bfloat16(c: Context, x: str, bits: str) -> str:
-    """Return the bfloat16 bits in the low half of i32 lanes; NaN keeps its sign and high payload and gets the quiet bit."""
-    high = c.binary("lshr", bits, c.literal(16, int32), int32)
-    odd = c.binary("and", high, c.literal(1, int32), int32)
-    biased = c.binary("add", c.binary("add", bits, c.literal(0x7FFF, int32), int32), odd, int32)
-    rounded = c.binary("lshr", biased, c.literal(16, int32), int32)
-    quiet = c.binary("or", high, c.literal(0x40, int32), int32)
-    return c.select(c.compare("uno", x, x, float32), quiet, rounded, int32)
+    bits = c.value(f"bitcast {single} {x} to {word}")
+    odd = c.binary("and", c.binary("lshr", bits, c.literal(16, int32), int32), c.literal(1, int32), int32)
+    rounded = c.binary("add", c.binary("add", bits, c.literal(0x7FFF, int32), int32), odd, int32)
+    # NaN keeps its sign and the high part of its payload, and gets the quiet bit.
+    quiet = c.binary("or", bits, c.literal(0x400000, int32), int32)
+    chosen = c.select(c.compare("uno", x, x, float32), quiet, rounded, int32)
+    return c.value(f"bitcast {word} {c.binary('and', chosen, c.literal(0xFFFF0000, int32), int32)} to {single}")
 
 
 def _float_to_float16(c: Context, x: str, bits: str) -> str:

@@ -46,6 +46,7 @@ class LoopStructure(NamedTuple):
         split: (outer axis that counts chunks, reduced axis that they divide) or ().
         keep: whether expensive values of one pass may be kept in scratch memory for the next.
         aligned: random bits start at multiples of 64, so that the whole of a Philox block is used.
+        streamed: the accumulators of a block of columns lie in scratch memory, so that the array is read row by row.
     """
 
     outer: int
@@ -58,6 +59,7 @@ class LoopStructure(NamedTuple):
     split: tuple[int, ...]
     keep: bool
     aligned: bool
+    streamed: bool
 
     @property
     def vector(self) -> int:
@@ -94,6 +96,8 @@ def parameters(s: LoopStructure, kept: int, *, tile: bool = False) -> list[tuple
             names += [("size", i), ("node", i)]
     if any(i.op == "reduce" and i.attrs[0].startswith("arg") for i in s.instructions):
         names += [("linear", k) for k in range(s.outer, s.vector)]
+    if s.streamed:
+        names += [("stream", i) for i, instruction in enumerate(s.instructions) if instruction.op == "reduce"]
     if kept:
         names += [("pitch", k) for k in range(s.outer, s.vector)] + [("kept", n) for n in range(kept)]
     return names
