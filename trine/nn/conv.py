@@ -10,7 +10,7 @@ from trine.nn import functional as F
 from trine.nn import init
 from trine.nn.module import Module
 from trine.nn.parameter import Parameter
-from trine.ops import empty
+from trine.ops.creation import empty
 from trine.tensor import Tensor
 
 

@@ -9,7 +9,7 @@ from trine.errors import ShapeError, message
 from trine.nn import functional as F
 from trine.nn.module import Module
 from trine.nn.parameter import Parameter
-from trine.ops import ones, zeros
+from trine.ops.creation import ones, zeros
 from trine.tensor import Tensor
 
 

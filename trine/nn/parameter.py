@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trine.tensor import Tensor
-from trine.tensor.tensor import wrap_as
+from trine.tensor.tensor import alias_of
 
 
 class Parameter(Tensor):
@@ -26,9 +26,7 @@ class Parameter(Tensor):
             from trine.tensor.convert import tensor
 
             data = tensor([])
-        value = data.detach()
-        made: Parameter = wrap_as(cls, value)
-        made._alias, made._path, made._alias_version = value._alias, value._path, value._alias_version
+        made: Parameter = alias_of(data.detach(), cls)
         return made.requires_grad_(requires_grad)  # type: ignore[return-value]
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
@@ -44,7 +42,7 @@ class Buffer(Tensor):
     __slots__ = ()
 
     def __new__(cls, data: Tensor, *, persistent: bool = True) -> Buffer:
-        made: Buffer = wrap_as(cls, data.detach())
+        made: Buffer = alias_of(data.detach(), cls)
         made.__dict__["persistent"] = persistent
         return made
 

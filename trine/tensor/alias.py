@@ -44,11 +44,24 @@ class AliasGroup:
 
     def refresh(self, tensor: Handle) -> None:
         """Bring a stale member's value up to date: replay its steps from the base."""
-        value: Handle = self.base
+        value: Handle = self._source(tensor)
         for builder, attrs in tensor._path:
             value = record(builder, (value,), *attrs)
+        is_parameter = tensor._meta.requires_grad and not value._meta.requires_grad
+        if is_parameter:
+            value = record(gradient_leaf, (value,))
         take_value(tensor, value)
+        if is_parameter:
+            local.trace.leaf_tensors[tensor._slot] = tensor
         tensor._alias_version = self.version
+
+    def _source(self, tensor: Handle) -> Handle:
+        """Return the handle to replay from: a live member that is the whole base, so that gradients reach it, or the base's own."""
+        for reference in self.members:
+            member = reference()
+            if member is not None and member is not tensor and not member._path and member._alias_version == self.version:
+                return member
+        return self.base
 
     def is_sole(self, tensor: Handle) -> bool:
         """True if no other member is alive."""

@@ -305,7 +305,7 @@ def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
 
 def materialize_elsewhere(tensor: Handle) -> Buffer:
     """Return the memory of a tensor that is pending in another recording (another thread's)."""
-    from trine.tensor.flush import compute_foreign
+    from trine.tensor.execution import compute_foreign
 
     if tensor._lost is not None:
         raise TrineError(tensor._lost)
@@ -314,6 +314,6 @@ def materialize_elsewhere(tensor: Handle) -> Buffer:
 
 def flush() -> None:
     """Run what this thread has recorded."""
-    from trine.tensor.flush import flush_trace
+    from trine.tensor.execution import flush_trace
 
     flush_trace(local.trace)

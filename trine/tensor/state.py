@@ -12,7 +12,7 @@ from trine.core.graph import Node
 from trine.dtypes import DType
 
 if TYPE_CHECKING:
-    from trine.tensor.flush import PlanEntry
+    from trine.tensor.execution import PlanEntry
 
 
 class Meta:

@@ -147,8 +147,6 @@ class Tensor(Handle):
         else:
             self._meta = Meta.of(meta.shape, meta.dtype, requires_grad)
             self._trace = None
-        if self._alias is not None and not self._path:
-            self._alias.base._meta = self._meta
         return self
 
     @property
@@ -228,7 +226,9 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """Return a view without gradients: it shares memory with this tensor."""
-        return record_view(_detach, self)
+        if self._meta.requires_grad:
+            return record_view(_detach, self)
+        return alias_of(self)
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph that computed it, in place."""
@@ -434,6 +434,15 @@ def wrap_as(cls: type[Tensor], tensor: Tensor) -> Any:
     other._buffer, other._alias = tensor._buffer, None
     if other._buffer is None and other._trace is not None:
         other._trace.handles.append(other)
+    return other
+
+
+def alias_of(tensor: Tensor, cls: type[Tensor] | None = None) -> Any:
+    """Return a new handle on the same memory: writes through one are seen in the other."""
+    other = wrap_as(cls or Tensor, tensor)
+    group = tensor._alias or AliasGroup(tensor)
+    group.members.append(weakref.ref(other))
+    other._alias, other._path, other._alias_version = group, tensor._path, tensor._alias_version
     return other
 
 

@@ -33,19 +33,19 @@ class PlanEntry:
     """A compiled flush.
 
     Attributes:
-        executable: the plan; its outputs are the values of `slots`, then the residuals.
-        slots: the results that it computes.
+        executable: the plan; its outputs are the distinct values of `slots`, then the residuals.
+        slots: the results that it computes; positions: for each the number of its output.
         spec: what to keep for a later backward pass, or None.
         grad_slots: slot of each output of `spec`.
         freed_slots: results whose graph an earlier backward pass consumed.
     """
 
-    __slots__ = ("executable", "slots", "donations", "spec", "grad_slots", "freed_slots", "scalar_positions")
+    __slots__ = ("executable", "slots", "positions", "spec", "grad_slots", "freed_slots")
 
-    def __init__(self, executable: Executable, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, executable: Executable, slots: tuple[int, ...], positions: tuple[int, ...]) -> None:
         self.executable = executable
         self.slots = slots
-        self.donations = donations
+        self.positions = positions
         self.spec: FragmentSpec | None = None
         self.grad_slots: tuple[int, ...] = ()
         self.freed_slots: frozenset[int] = frozenset()
@@ -140,7 +140,8 @@ def _plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int]
 
 def _compile(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...], stop_slots: tuple[int, ...]) -> PlanEntry:
     nodes = trace.nodes()
-    outputs = [nodes[s] for s in slots]
+    number: dict[Node, int] = {}
+    positions = tuple(number.setdefault(_value_node(nodes[s]), len(number)) for s in slots)
     freed = trace.state.freed
     grad_slots, freed_slots = [], set()
     stops = frozenset(nodes[s] for s in stop_slots)
@@ -152,15 +153,22 @@ def _compile(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, i
             else:
                 grad_slots.append(slot)
     spec = FragmentSpec([nodes[s] for s in grad_slots], stops) if grad_slots else None
-    position_of = {slot: i for i, slot in enumerate(slots)}
+    position_of = dict(zip(slots, positions, strict=True))
     graph = Graph(
-        outputs=(*outputs, *(spec.residuals if spec is not None else ())),
+        outputs=(*number, *(spec.residuals if spec is not None else ())),
         inputs=_inputs(nodes, len(trace.leaves)),
-        donations=tuple((position_of[s], p) for s, p in donations),
+        donations=tuple({position_of[s]: p for s, p in donations}.items()),
     )
-    entry = PlanEntry(engines.current().compile(graph), slots, donations)
+    entry = PlanEntry(engines.current().compile(graph), slots, positions)
     entry.spec, entry.grad_slots, entry.freed_slots = spec, tuple(grad_slots), frozenset(freed_slots)
     return entry
+
+
+def _value_node(node: Node) -> Node:
+    """Return the node whose value this one has: results that differ only in where gradients end share their memory."""
+    while node.op == "stop_gradient" and not node.attrs:
+        node = node.inputs[0]
+    return node
 
 
 def _inputs(nodes: Sequence[Node], count: int) -> tuple[Node, ...]:
@@ -176,9 +184,9 @@ def _commit(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], ou
     """Hand the results over to their tensors, and keep what a later backward pass needs."""
     fragment = _fragment(trace, entry, outputs) if entry.spec is not None else None
     grad_index = {slot: i for i, slot in enumerate(entry.grad_slots)}
-    for slot, buffer in zip(entry.slots, outputs, strict=False):
+    for slot, position in zip(entry.slots, entry.positions, strict=True):
         for handle in by_slot.get(slot, ()):
-            handle._buffer = buffer
+            handle._buffer = outputs[position]
             handle._trace = None
             if slot in grad_index and fragment is not None:
                 handle._fragment = (fragment, grad_index[slot])
@@ -192,7 +200,7 @@ def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Frag
     if spec is None:
         raise TrineError("a fragment needs its specification")
     tensors: dict[Node, Handle] = {}
-    for node, buffer in zip(spec.residuals, outputs[len(entry.slots) :], strict=True):
+    for node, buffer in zip(spec.residuals, outputs[len(outputs) - len(spec.residuals) :], strict=True):
         tensors[node] = concrete(buffer, Meta.of(node.shape, node.dtype))
     nodes = trace.nodes()
     slot_of = {nodes[slot]: slot for slot in range(len(nodes))}
