@@ -172,6 +172,21 @@ def test_scratch_is_per_thread() -> None:
     assert plan._frames[-1].working_bytes == 128 + 3 * 1024
 
 
+def test_profile() -> None:
+    n, place = 5, Placement(ARENA_SLOT, 0, np.dtype(np.int64), (5,))
+    commands = [
+        support.affine(5, ARENA_SLOT, n, 3, 1, 1, BIG),
+        HostCall(np.negative, [place], place, "neg"),
+        support.affine(ARENA_SLOT, 6, n, 2, 0),
+    ]
+    plan = Plan(commands, 1, [(8 * n, -1)], arena_bytes=8 * n)
+    x = from_array(np.arange(n))
+    outputs, timings = plan.profile([x])
+    np.testing.assert_array_equal(ints(outputs[0], n), ints(plan.run([x])[0], n))
+    assert [t.name for t in timings] == ["affine", "neg", "affine"] and all(t.seconds > 0 for t in timings)
+    assert plan.cost == BIG
+
+
 def test_empty_plan() -> None:
     assert Plan([], 0, []).run([]) == []
     assert Plan([], 0, [(0, -1)]).run([])[0].nbytes == 0
