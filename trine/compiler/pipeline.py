@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from trine import config, dtypes
 from trine.compiler import explain
@@ -31,10 +33,23 @@ def compile_graph(graph: Graph, target: Target, threads: int = 1) -> Program:
         threads: number of threads that will run it; results do not depend on it.
     """
     debug = config.settings.debug
-    compilation = compile_stages(graph, target, threads, explain_decisions=debug >= 2, check=debug >= 1)
+    with _collector_paused():
+        compilation = compile_stages(graph, target, threads, explain_decisions=debug >= 2, check=debug >= 1)
     if debug:
         explain.print_stages(compilation, debug)
     return compilation.program
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the cyclic garbage collector from walking the whole heap time and again while thousands of small objects are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def compile_stages(graph: Graph, target: Target, threads: int = 1, *, explain_decisions: bool = False, check: bool = False) -> Compilation:
