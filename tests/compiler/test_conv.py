@@ -15,6 +15,7 @@ from trine import dtypes
 from trine.compiler import llvm
 from trine.compiler.lower.conv import ConvAttributes, lower_conv, lower_conv_input_grad
 from trine.compiler.lower.conv_weight import lower_conv_weight_grad
+from trine.compiler.nest import Access, Axis, Instruction, LoopNest
 from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.conv_micro import conv_micro, max_rows, weight_micro
@@ -44,9 +45,10 @@ def run(
     output: tuple[tuple[int, ...], DType, bool],
     attrs: object,
     splits: int = 1,
+    extra: dict[Value, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Lower and run: arrays with a flag "channels-last", for the inputs and the output."""
-    arrays: dict[Value, np.ndarray] = {}
+    arrays = dict(extra or {})
 
     def value(shape: tuple[int, ...], dtype: DType, channels_last: bool = False, contents: np.ndarray | None = None) -> Value:
         result = Value(shape, dtype, strides(shape, channels_last))
@@ -175,6 +177,56 @@ def problems(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], ConvAtt
 @given(problem=problems(), layouts=st.tuples(st.booleans(), st.booleans()))
 def test_any_shape(problem: tuple[tuple[int, ...], tuple[int, ...], ConvAttributes], layouts: tuple[bool, bool]) -> None:
     check_all(TARGETS[-1], *problem, layouts=layouts)
+
+
+EPILOGUES = {
+    "copy": ((3, 5, 11, 9), (37, 5, 3, 3), attributes(2, 1, 1)),
+    "direct": ((2, 20, 12, 40), (64, 20, 3, 3), attributes(2)),
+    "k blocks": ((1, 96, 6, 5), (33, 96, 3, 3), attributes(2, 1, 1)),
+    "tiles of several images": ((9, 4, 2, 2), (8, 4, 3, 3), attributes(2, 1, 1)),
+    "groups": ((2, 6, 5, 5), (70, 3, 3, 3), attributes(2, 2, 1, 1, 2)),
+    "depthwise": ((2, 40, 9, 9), (40, 1, 3, 3), attributes(2, 1, 1, 1, 40)),
+    "matrix product": ((2, 130, 5, 6), (35, 130, 1, 1), attributes(2)),
+    "1-d": ((2, 8, 30), (20, 8, 3), attributes(1)),
+    "3-d": ((1, 4, 5, 6, 4), (20, 4, 2, 3, 3), attributes(3, 1, 1)),
+}
+
+
+@targets
+@pytest.mark.parametrize("case", EPILOGUES, ids=lambda name: name)
+def test_epilogue(case: str, target: Target) -> None:
+    """relu(conv(x, w) + bias) in one command, stored to another array."""
+    x_shape, w_shape, attrs = EPILOGUES[case]
+    rng = np.random.default_rng(0)
+    x, w, bias = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
+    x_node, w_node = (build.input(i, s, dtypes.float32) for i, s in enumerate((x_shape, w_shape)))
+    y_node = build.conv(x_node, w_node, attrs.stride, attrs.padding, attrs.dilation, attrs.groups)
+    rank = len(y_node.shape) - 2
+    expected = np.maximum(evaluate([y_node], [x, w], [])[0] + bias.reshape(-1, *(1,) * rank), 0)
+    bias_value = Value(bias.shape, dtypes.float32, (1,))
+    z = Value(y_node.shape, dtypes.float32, strides(y_node.shape, True))
+    extra = {bias_value: value_array(bias_value, bias), z: value_array(z)}
+
+    def lower(target: Target, x: Value, w: Value, y: Value, attrs: ConvAttributes, temporaries: object) -> list[Command]:
+        order = (0, *range(2, 2 + rank), 1)
+        axes = [Axis(y.shape[axis]) for axis in order]
+        walk = tuple(y.strides[axis] for axis in order)
+        accesses = [Access(y, 0, walk), Access(bias_value, 0, (*(0 for _ in walk[1:]), 1)), Access(z, 0, walk)]
+        instructions = [
+            Instruction("load", (), dtypes.float32, (0,)),
+            Instruction("load", (), dtypes.float32, (1,)),
+            Instruction("add", (0, 1), dtypes.float32),
+            Instruction("const", (), dtypes.float32, (0.0,)),
+            Instruction("maximum", (2, 3), dtypes.float32),
+        ]
+        nest = LoopNest(axes, accesses, instructions, [(4, 2)])
+        return lower_conv(target, x, w, y, attrs, temporaries, epilogue=nest)
+
+    for splits in (1, 3):
+        extra[z][...] = np.nan
+        run(lower, target, [(x, True), (w, False)], (y_node.shape, dtypes.float32, True), attrs, splits, extra)
+        np.testing.assert_allclose(extra[z], expected, rtol=0, atol=1e-3)
+        check_guards(extra.values())
 
 
 def test_non_finite_values_stay_in_their_outputs() -> None:

@@ -10,8 +10,9 @@ from trine.compiler.lower.conv_geometry import AxisGeometry, ConvAttributes, for
 from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.lower.conv_plan import ConvShape, plan_conv
 from trine.compiler.lower.conv_pointwise import lower_pointwise, serves
+from trine.compiler.lower.loop import lower_tile, tile_operands
 from trine.compiler.nest import LoopNest
-from trine.compiler.program import Command, Operand, Value
+from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.conv_pack import pack_kernel
 from trine.core.graph import Node
@@ -35,40 +36,39 @@ def lower_conv(
         attrs: stride, padding, dilation, groups.
         temporaries: makes a row-major temporary of a shape and dtype.
         threads: number of worker threads; results do not depend on it.
-        epilogue: not fused here: must be None.
+        epilogue: an elementwise nest over (N, *outputs, O), applied to rows of y right after they are computed; its access 0 is y. y must
+            be channels-last then.
         nodes: graph nodes that the commands compute.
 
     Raises:
-        UnsupportedError: a dtype other than float32 and float64, an epilogue, or an empty contraction.
+        UnsupportedError: a dtype other than float32 and float64, an empty contraction, or an epilogue of a row-major y.
     """
-    if epilogue is None and serves(w, attrs, w.shape[1], x, y):
-        return lower_pointwise(target, x, w, y, temporaries, threads, nodes, transposed=False)
-    check_supported("conv", x, w, y, epilogue)
+    if serves(w, attrs, w.shape[1], x, y) and (epilogue is None or is_channels_last(y)):
+        return lower_pointwise(target, x, w, y, temporaries, threads, nodes, transposed=False, epilogue=epilogue)
+    check_supported("conv", x, w, y)
     shape = _forward_shape(x.shape, w.shape, y.shape, attrs)
-    return _lower(target, "conv", x, w, y, shape, temporaries, nodes)
+    return _lower(target, "conv", x, w, y, shape, temporaries, nodes, epilogue)
 
 
 def lower_conv_input_grad(
     target: Target, gy: Value, w: Value, gx: Value, attrs: ConvAttributes, temporaries: Temporaries, threads: int = 1,
-    epilogue: LoopNest | None = None, nodes: tuple[Node, ...] = (),
+    nodes: tuple[Node, ...] = (),
 ) -> list[Command]:  # fmt: skip
-    """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`."""
-    if epilogue is None and serves(w, attrs, w.shape[0], gy, gx):
+    """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`, without an epilogue."""
+    if serves(w, attrs, w.shape[0], gy, gx):
         return lower_pointwise(target, gy, w, gx, temporaries, threads, nodes, transposed=True)
-    check_supported("conv_input_grad", gy, w, gx, epilogue)
+    check_supported("conv_input_grad", gy, w, gx)
     shape = _input_grad_shape(gy.shape, w.shape, gx.shape, attrs)
     return _lower(target, "conv_input_grad", gy, w, gx, shape, temporaries, nodes)
 
 
-def check_supported(name: str, x: Value, w: Value, y: Value, epilogue: LoopNest | None = None) -> None:
+def check_supported(name: str, x: Value, w: Value, y: Value) -> None:
     """Raise UnsupportedError unless there are native kernels for these operands."""
     if y.dtype not in _DTYPES or x.dtype is not y.dtype or w.dtype is not y.dtype:
         raise UnsupportedError(
             message(f"{name}: no native kernel for this dtype", received=y.dtype.name, expected="float32 or float64",
                     fix="the reference computes it on the host")
         )  # fmt: skip
-    if epilogue is not None:
-        raise UnsupportedError(message(f"{name}: an epilogue is not fused", fix="lower it as a command of its own"))
     if 0 in x.shape or 0 in w.shape:
         raise UnsupportedError(message(f"{name}: an operand is empty", received=f"{x.shape} and {w.shape}", fix="the result is all zeros"))
 
@@ -101,15 +101,24 @@ def _conv_shape(
 
 
 def _lower(
-    target: Target, name: str, x: Value, w: Value, y: Value, shape: ConvShape, temporaries: Temporaries, nodes: tuple[Node, ...]
-) -> list[Command]:
+    target: Target, name: str, x: Value, w: Value, y: Value, shape: ConvShape, temporaries: Temporaries, nodes: tuple[Node, ...],
+    epilogue: LoopNest | None = None,
+) -> list[Command]:  # fmt: skip
     if 0 in y.shape:
         return []
     dtype = y.dtype
-    plan = plan_conv(target, dtype, shape)
+    is_last = is_channels_last(y)
+    extra: list[Operand] = []
+    entries: list[int | Kernel] = []
+    if epilogue is not None:
+        if not is_last:
+            raise UnsupportedError(message(f"{name}: an epilogue needs a channels-last result", fix="lower it as a command of its own"))
+        function, integers = lower_tile(epilogue)
+        extra, entries, nodes = tile_operands(epilogue), [*integers, function], nodes + epilogue.nodes
+    plan = plan_conv(target, dtype, shape, 2 * len(extra) + len(entries))
     commands: list[Command] = []
     x_last = to_channels_last(target, x, temporaries, commands, nodes)
-    y_last = y if is_channels_last(y) else temporaries((y.shape[0], *y.shape[2:], y.shape[1]), dtype)
+    y_last = y if is_last else temporaries((y.shape[0], *y.shape[2:], y.shape[1]), dtype)
     packed = temporaries(plan.packed_shape, dtype)
     commands.append(
         Command(
@@ -119,7 +128,7 @@ def _lower(
     )  # fmt: skip
     commands.append(
         Command(
-            plan.kernel, [Operand(x_last), Operand(packed), Operand(y_last, access="w")], list(plan.params), plan.units,
+            plan.kernel, [Operand(x_last), Operand(packed), Operand(y_last, access="w"), *extra], [*entries, *plan.params], plan.units,
             cost=plan.cost, scratch=plan.scratch, name=name, nodes=nodes,
         )
     )  # fmt: skip

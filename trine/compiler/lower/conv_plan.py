@@ -57,14 +57,6 @@ class ConvPlan:
     pack_params: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """Byte strides: of the array that tiles read, per position (n, d, h, w); of the output, per element (n, d, h, w)."""
-
-    a: tuple[int, int, int, int]
-    y: tuple[int, int, int, int]
-
-
 def row_major(extents: tuple[int, ...], item: int) -> tuple[int, ...]:
     """Return the strides of a row-major array with elements of `item` bytes."""
     strides = [item]
@@ -74,8 +66,8 @@ def row_major(extents: tuple[int, ...], item: int) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def plan_conv(target: Target, dtype: DType, shape: ConvShape) -> ConvPlan:
-    """Plan a convolution; see `trine.compiler.templates.conv` for what the driver does."""
+def plan_conv(target: Target, dtype: DType, shape: ConvShape, epilogue_entries: int = 0) -> ConvPlan:
+    """Plan a convolution; see `trine.compiler.templates.conv` for what the driver does, and for the entries of an epilogue."""
     item, width = dtype.itemsize, panel_width(target, dtype)
     pixel, y_pixel = shape.groups * shape.inputs * item, shape.groups * shape.outputs * item
     axes = shape.axes
@@ -89,7 +81,7 @@ def plan_conv(target: Target, dtype: DType, shape: ConvShape) -> ConvPlan:
     x_strides: tuple[int, ...] = (in_strides[0], *(s * step for s, step in zip(in_strides[1:], steps, strict=True)))
     job_counts = [tuple(phase.count for phase in job) for job in jobs]
     tap_strides = in_strides
-    if not copy and len(jobs) == 1:
+    if not copy and len(jobs) == 1 and not epilogue_entries:
         counts, x_strides, y_strides = _merge_axes(counts, x_strides, y_strides)
         job_counts, reach, steps = [counts[1:]], (1, 1, 1), (1, 1, 1)
     tiles = tiling(_four(counts), steps, reach, pixel, max_rows(target))
@@ -124,12 +116,12 @@ def plan_conv(target: Target, dtype: DType, shape: ConvShape) -> ConvPlan:
             strict=False,
         )
     )  # fmt: skip
-    first = 2 * OPERANDS + len(FIELDS)
+    first = 2 * OPERANDS + epilogue_entries + len(FIELDS)
     params = (*fields.values(), first, *layout.params(first))
     pixels = shape.images * shape.output_extents[0] * shape.output_extents[1] * shape.output_extents[2]
     cost = 2 * pixels * shape.groups * shape.outputs * depth // max(1, len(jobs))
     return ConvPlan(
-        conv_kernel(copy, tiles.q_axis), params, tiles.num_blocks * chunks, scratch, cost,
+        conv_kernel(copy, tiles.q_axis, epilogue_entries), params, tiles.num_blocks * chunks, scratch, cost,
         (panels, depth, width), _pack_params(shape, item, width, group_panels, depth, tap_count, layout.tap_rows),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from trine import dtypes
 from trine.compiler.lower.conv_geometry import ConvAttributes
 from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, is_row_major
 from trine.compiler.lower.dot import Matrix, lower_dot
+from trine.compiler.nest import LoopNest
 from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
 from trine.core.graph import Node
@@ -37,23 +38,32 @@ def serves_weight(gw: Value, attrs: ConvAttributes, x: Value, gy: Value) -> bool
 
 
 def _activations(value: Value) -> Matrix:
-    """Return (N, C, *spatial) as a batch of matrices (positions, C)."""
-    channels, positions = value.shape[1], _positions(value)
-    strides = (channels, 1) if is_channels_last(value) else (1, positions)
-    return Matrix(value, 0, (positions * channels,), *strides)
+    """Return (N, C, *spatial) as matrices (last spatial axis, C), one for each position along the other axes."""
+    channels, *spatial = value.shape[1:]
+    strides = [channels if is_channels_last(value) else 1]
+    for size in reversed(spatial[1:]):
+        strides.append(strides[-1] * size)
+    image, (*batch, row) = channels * _positions(value), strides[::-1]
+    return Matrix(value, 0, (image, *batch), row, 1 if is_channels_last(value) else _positions(value))
 
 
 def lower_pointwise(
-    target: Target, x: Value, w: Value, y: Value, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...], *, transposed: bool
-) -> list[Command]:
-    """Return the commands of ``y = x @ w.T`` over the channels, or of ``y = x @ w`` if `transposed` (the input gradient)."""
+    target: Target, x: Value, w: Value, y: Value, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...], *, transposed: bool,
+    epilogue: LoopNest | None = None,
+) -> list[Command]:  # fmt: skip
+    """Return the commands of ``y = x @ w.T`` over the channels, or of ``y = x @ w`` if `transposed` (the input gradient).
+
+    The axes of `epilogue` are (N, *spatial, channels).
+    """
     outputs, inputs = w.shape[:2]
-    weights = Matrix(w, 0, (0,), inputs, 1) if transposed else Matrix(w, 0, (0,), 1, inputs)
-    m = _positions(y)
+    images, _, *batch, m = y.shape
+    strides = (inputs, 1) if transposed else (1, inputs)
+    weights = Matrix(w, 0, (0,) * (1 + len(batch)), *strides)
     n, k = (inputs, outputs) if transposed else (outputs, inputs)
-    batch = (x.shape[0],)
-    a, c = _activations(x), _activations(y)
-    return lower_dot(target, batch, m, n, k, a, weights, c, y.dtype, temporaries=temporaries, threads=threads, nodes=nodes)
+    return lower_dot(
+        target, (images, *batch), m, n, k, _activations(x), weights, _activations(y), y.dtype, epilogue,
+        temporaries=temporaries, threads=threads, nodes=nodes,
+    )  # fmt: skip
 
 
 def lower_pointwise_weight(

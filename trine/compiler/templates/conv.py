@@ -8,6 +8,8 @@ panel of weights stays in cache while all tiles of the block use it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
@@ -46,9 +48,16 @@ OPERANDS = 3
 _AXES = "ndhw"
 
 
-def conv_kernel(copy: bool, q_axis: str) -> Kernel:
-    """Return the driver. `copy`: through a padded copy in scratch memory; `q_axis` ("n" or "h"): the axis of a tile's rows."""
-    return Kernel(("conv", copy, q_axis), lambda target: _emit(target, copy, q_axis))
+def conv_kernel(copy: bool, q_axis: str, epilogue_entries: int = 0) -> Kernel:
+    """Return the driver.
+
+    Args:
+        copy: tiles read a padded copy in scratch memory, not the input itself.
+        q_axis: "n" or "h", the axis of a tile's rows.
+        epilogue_entries: entries of an epilogue, which stand before the driver's own integers: the (slot, offset) pairs of its operands,
+            the integers and the address of its tile function (`trine.compiler.templates.loop.emit_tile_function`).
+    """
+    return Kernel(("conv", copy, q_axis, epilogue_entries), lambda target: _Driver(target, copy, q_axis, epilogue_entries).emit())
 
 
 def load_fields(f: Function, names: tuple[str, ...], first: int) -> dict[str, str]:
@@ -128,33 +137,6 @@ class RowCopier:
         f.call_pointer("void", "@clear", ("ptr", f.gep(to, high_bytes)), ("i64", f.sub(f.mul(end, pixel), high_bytes)))
 
 
-def _emit(target: Target, copy: bool, q_axis: str) -> str:
-    module = Module(target.vector_bits)
-    if copy:
-        emit_copy_functions(module)
-    f = module.function("kernel", KERNEL_ARGUMENTS)
-    g = load_fields(f, FIELDS, 2 * OPERANDS)
-    x, weights, y = (f.operand(i) for i in range(OPERANDS))
-    scratch = f.scratch() if copy else ""
-    with f.loop("%begin", "%end") as unit:
-        chunk = f.urem(unit.index, g["chunks"])
-        start, extent = block_origin(f, g, f.udiv(unit.index, g["chunks"]))
-        if copy:
-            emit_padded_rows(f, g, x, scratch, start, extent, RowCopier(f, g))
-            a = scratch
-        else:
-            a = x
-            for axis in _AXES:
-                a = f.gep(a, f.mul(start[axis], g["x_stride_" + axis]))
-        first_panel = f.mul(chunk, g["chunk_panels"])
-        last_panel = f.min(g["panels"], f.add(first_panel, g["chunk_panels"]))
-        with f.loop(0, g["jobs"]) as number:
-            job = load_entry(f, JOB_FIELDS, f.add(g["first_job"], f.mul(number.index, len(JOB_FIELDS))))
-            _emit_job(f, g, job, q_axis, a, weights, y, start, (first_panel, last_panel))
-    f.ret()
-    return module.text()
-
-
 def load_entry(f: Function, names: tuple[str, ...], first: str) -> dict[str, str]:
     """Load the parameters from number `first` (a run-time value) on; names such as k0 are those of kernels, which are pointers."""
     base = f.gep("%params", first, "i64")
@@ -162,61 +144,130 @@ def load_entry(f: Function, names: tuple[str, ...], first: str) -> dict[str, str
     return {name: f.load("ptr" if name[0] == "k" and name[1:].isdigit() else "i64", p, 8) for name, p in pointers.items()}
 
 
-def _emit_job(
-    f: Function, g: dict[str, str], job: dict[str, str], q_axis: str, a: str, weights: str, y: str, start: dict[str, str],
-    panels: tuple[str, str],
-) -> None:  # fmt: skip
-    """All tiles of a block for one job: k blocks, then panels of weights, then tiles."""
-    extent = {axis: f.min(g["block_" + axis], f.sub(job["count_" + axis], start[axis])) for axis in "dhw"}
-    extent["n"] = f.min(g["block_n"], f.sub(g["count_n"], start["n"]))
-    y_block = f.gep(y, job["y_offset"])
-    for axis in _AXES:
-        y_block = f.gep(y_block, f.mul(start[axis], job["y_stride_" + axis]))
-    with f.loop(0, job["k_blocks"]) as number:
-        entry = f.add(job["first_k_block"], f.mul(number.index, len(K_BLOCK_FIELDS)))
-        block = load_entry(f, K_BLOCK_FIELDS, entry)
-        runs = f.gep("%params", block["first_run"], "i64")
-        with f.loop(*panels) as panel:
-            group, within = f.udiv(panel.index, g["group_panels"]), f.urem(panel.index, g["group_panels"])
-            b = f.gep(f.gep(weights, f.mul(panel.index, g["panel_bytes"])), block["b_offset"])
-            a_panel = f.gep(f.gep(a, f.mul(group, g["a_group"])), f.mul(within, g["a_panel"]))
-            y_panel = f.gep(f.gep(y_block, f.mul(group, g["y_group"])), f.mul(within, g["y_panel"]))
-            remaining = f.sub(g["group_channels"], f.mul(within, g["panel_channels"]))
-            partial = f.icmp("slt", remaining, g["panel_channels"])
-            kernels = {key: f.select(partial, job["k1" + key], job["k0" + key], "ptr") for key in ("00", "01", "10", "11")}
-            fixed = (("ptr", runs), ("i64", block["runs"]), ("ptr", b))
-            tail = (("i64", remaining), ("i64", number.index))
-            _emit_tiles(f, g, job, q_axis, extent, a_panel, y_panel, kernels, fixed, tail)
+class _Driver:
+    """The driver being emitted."""
+
+    def __init__(self, target: Target, copy: bool, q_axis: str, epilogue_entries: int) -> None:
+        self.copy, self.q_axis = copy, q_axis
+        self.module = Module(target.vector_bits)
+        if copy:
+            emit_copy_functions(self.module)
+        self.f = f = self.module.function("kernel", KERNEL_ARGUMENTS)
+        first = 2 * OPERANDS + epilogue_entries
+        self.g = load_fields(f, FIELDS, first)
+        self.x, self.weights, self.y = (f.operand(i) for i in range(OPERANDS))
+        # The last entry of an epilogue is its function.
+        self.epilogue = f.param(first - 1, "ptr") if epilogue_entries else ""
+        self.start: dict[str, str] = {}
+
+    def emit(self) -> str:
+        """Return the module."""
+        f, g = self.f, self.g
+        scratch = f.scratch() if self.copy else ""
+        with f.loop("%begin", "%end") as unit:
+            chunk = f.urem(unit.index, g["chunks"])
+            self.start, extent = block_origin(f, g, f.udiv(unit.index, g["chunks"]))
+            if self.copy:
+                emit_padded_rows(f, g, self.x, scratch, self.start, extent, RowCopier(f, g))
+                a = scratch
+            else:
+                a = self.x
+                for axis in _AXES:
+                    a = f.gep(a, f.mul(self.start[axis], g["x_stride_" + axis]))
+            first_panel = f.mul(chunk, g["chunk_panels"])
+            last_panel = f.min(g["panels"], f.add(first_panel, g["chunk_panels"]))
+            with f.loop(0, g["jobs"]) as number:
+                job = load_entry(f, JOB_FIELDS, f.add(g["first_job"], f.mul(number.index, len(JOB_FIELDS))))
+                self._job(job, a, first_panel, last_panel)
+        f.ret()
+        return self.module.text()
+
+    def _job(self, job: dict[str, str], a: str, first_panel: str, last_panel: str) -> None:
+        """All tiles of a block for one job: k blocks, then panels of weights, then tiles."""
+        f, g = self.f, self.g
+        extent = {axis: f.min(g["block_" + axis], f.sub(job["count_" + axis], self.start[axis])) for axis in "dhw"}
+        extent["n"] = f.min(g["block_n"], f.sub(g["count_n"], self.start["n"]))
+        y_block = f.gep(self.y, job["y_offset"])
+        for axis in _AXES:
+            y_block = f.gep(y_block, f.mul(self.start[axis], job["y_stride_" + axis]))
+        with f.loop(0, job["k_blocks"]) as number:
+            entry = f.add(job["first_k_block"], f.mul(number.index, len(K_BLOCK_FIELDS)))
+            block = load_entry(f, K_BLOCK_FIELDS, entry)
+            runs = f.gep("%params", block["first_run"], "i64")
+            is_last = f.icmp("eq", f.add(number.index, 1), job["k_blocks"]) if self.epilogue else ""
+            with f.loop(first_panel, last_panel) as panel:
+                group, within = f.udiv(panel.index, g["group_panels"]), f.urem(panel.index, g["group_panels"])
+                b = f.gep(f.gep(self.weights, f.mul(panel.index, g["panel_bytes"])), block["b_offset"])
+                a_panel = f.gep(f.gep(a, f.mul(group, g["a_group"])), f.mul(within, g["a_panel"]))
+                y_panel = f.gep(f.gep(y_block, f.mul(group, g["y_group"])), f.mul(within, g["y_panel"]))
+                first_channel = f.mul(within, g["panel_channels"])
+                remaining = f.sub(g["group_channels"], first_channel)
+                partial = f.icmp("slt", remaining, g["panel_channels"])
+                tiles = _Tiles(
+                    {key: f.select(partial, job["k1" + key], job["k0" + key], "ptr") for key in ("00", "01", "10", "11")},
+                    (("ptr", runs), ("i64", block["runs"]), ("ptr", b)),
+                    (("i64", remaining), ("i64", number.index)),
+                    f.add(f.mul(group, g["group_channels"]), first_channel) if self.epilogue else "",
+                    f.min(remaining, g["panel_channels"]) if self.epilogue else "",
+                    is_last,
+                )
+                self._nest(_AXES, job, extent, a_panel, y_panel, "false", tiles, {})
+
+    def _nest(
+        self, axes: str, job: dict[str, str], extent: dict[str, str], a: str, y: str, rest_q: str, tiles: _Tiles, at: dict[str, str]
+    ) -> None:
+        """Loops over the tiles of a block along `axes`; `at` holds the positions along the axes outside."""
+        f, g, axis = self.f, self.g, axes[0]
+        step = g["tile_p"] if axis == "w" else g["tile_q"] if axis == self.q_axis else 1
+        with f.loop(0, extent[axis], step) as loop:
+            a_here = f.gep(a, f.mul(loop.index, g["a_stride_" + axis]))
+            y_here = f.gep(y, f.mul(loop.index, job["y_stride_" + axis]))
+            if axis == self.q_axis:
+                rest_q = f.icmp("slt", f.sub(extent[axis], loop.index), step)
+            if axis != "w":
+                at = {**at, axis: loop.index}
+                self._nest(axes[1:], job, extent, a_here, y_here, rest_q, tiles, at)
+            else:
+                rest_p = f.icmp("slt", f.sub(extent[axis], loop.index), step)
+                row0 = f.select(rest_p, tiles.kernels["01"], tiles.kernels["00"], "ptr")
+                row1 = f.select(rest_p, tiles.kernels["11"], tiles.kernels["10"], "ptr")
+                values = (
+                    ("ptr", a_here), ("i64", g["a_stride_" + self.q_axis]), ("i64", g["a_stride_w"]), *tiles.fixed,
+                    ("ptr", y_here), ("i64", job["y_stride_" + self.q_axis]), ("i64", job["y_stride_w"]), *tiles.tail,
+                )  # fmt: skip
+                f.call_pointer("void", f.select(rest_q, row1, row0, "ptr"), *values)
+            if axis == "h" and self.epilogue:
+                with f.when(tiles.is_last):
+                    self._finish(extent, at, tiles)
+
+    def _finish(self, extent: dict[str, str], at: dict[str, str], tiles: _Tiles) -> None:
+        """Apply the epilogue to the rows of outputs of a row of tiles: matrices (w, channel) numbered by (n, d, h)."""
+        f, g, q_axis = self.f, self.g, self.q_axis
+        rows = f.min(g["tile_q"], f.sub(extent[q_axis], at[q_axis]))
+        with f.loop(0, rows) as row:
+            number = "0"
+            for axis in "ndh":
+                position = f.add(self.start[axis], at[axis])
+                if axis == q_axis:
+                    position = f.add(position, row.index)
+                number = f.add(f.mul(number, g["count_" + axis]), position)
+            low, first = self.start["w"], tiles.first_channel
+            f.call_pointer(
+                "void", self.epilogue, ("ptr", "%table"), ("ptr", f.gep("%params", 2 * OPERANDS, "i64")),
+                ("i64", low), ("i64", f.add(low, extent["w"])), ("i64", first), ("i64", f.add(first, tiles.channels)), ("i64", number),
+            )  # fmt: skip
 
 
 Arguments = tuple[tuple[str, str], ...]
 
 
-def _emit_tiles(
-    f: Function, g: dict[str, str], job: dict[str, str], q_axis: str, extent: dict[str, str], a: str, y: str, kernels: dict[str, str],
-    fixed: Arguments, tail: Arguments,
-) -> None:  # fmt: skip
-    """All tiles of a block for one panel of weights."""
-    steps: dict[str, str | int] = {"n": 1, "d": 1, "h": 1, "w": g["tile_p"], q_axis: g["tile_q"]}
+@dataclass(frozen=True, slots=True)
+class _Tiles:
+    """What the tiles of a panel share: kernels, arguments before and after those of the tile, and for an epilogue its channels."""
 
-    def nest(axes: str, a: str, y: str, rest_q: str) -> None:
-        axis = axes[0]
-        with f.loop(0, extent[axis], steps[axis]) as loop:
-            a_here = f.gep(a, f.mul(loop.index, g["a_stride_" + axis]))
-            y_here = f.gep(y, f.mul(loop.index, job["y_stride_" + axis]))
-            left = f.sub(extent[axis], loop.index) if axis in ("w", q_axis) else ""
-            if axis == q_axis:
-                rest_q = f.icmp("slt", left, g["tile_q"])
-            if axis != "w":
-                nest(axes[1:], a_here, y_here, rest_q)
-                return
-            rest_p = f.icmp("slt", left, g["tile_p"])
-            row0 = f.select(rest_p, kernels["01"], kernels["00"], "ptr")
-            row1 = f.select(rest_p, kernels["11"], kernels["10"], "ptr")
-            values = (
-                ("ptr", a_here), ("i64", g["a_stride_" + q_axis]), ("i64", g["a_stride_w"]), *fixed,
-                ("ptr", y_here), ("i64", job["y_stride_" + q_axis]), ("i64", job["y_stride_w"]), *tail,
-            )  # fmt: skip
-            f.call_pointer("void", f.select(rest_q, row1, row0, "ptr"), *values)
-
-    nest(_AXES, a, y, "false")
+    kernels: dict[str, str]
+    fixed: Arguments
+    tail: Arguments
+    first_channel: str
+    channels: str
+    is_last: str
