@@ -35,15 +35,15 @@ def _named(module: Any, names: str) -> dict[str, Function]:
 METHODS: dict[str, Function] = {
     **_named(
         elementwise,
-        """abs absolute acos acosh angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil clone conj cos
-        cosh deg2rad digamma erf erfc erfinv exp exp2 expm1 fix floor frac isfinite isinf isnan isneginf isposinf lgamma log log10 log1p log2
-        logical_not logit nan_to_num neg negative rad2deg reciprocal round rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt square tan tanh
-        trunc""",
+        """abs absolute acos acosh angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil clone conj
+        cos cosh deg2rad digamma erf erfc erfinv exp exp2 expm1 fix floor frac isfinite isinf isnan isneginf isposinf lgamma log log10
+        log1p log2 logical_not logit nan_to_num neg negative rad2deg reciprocal round rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt
+        square tan tanh trunc""",
     ),
     **_named(
         arithmetic,
-        """add addcdiv addcmul atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor clamp clamp_max clamp_min clip
-        copysign div divide float_power floor_divide fmax fmin fmod heaviside hypot lerp logaddexp logaddexp2 logical_and logical_or
+        """add addcdiv addcmul atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor clamp clamp_max clamp_min
+        clip copysign div divide float_power floor_divide fmax fmin fmod heaviside hypot lerp logaddexp logaddexp2 logical_and logical_or
         logical_xor masked_fill maximum minimum mul multiply nextafter pow remainder sub subtract true_divide xlogy""",
     ),
     **_named(comparison, "allclose eq equal ge greater greater_equal gt isclose le less less_equal lt ne not_equal"),
@@ -92,8 +92,8 @@ INPLACE: tuple[str, ...] = tuple(
     cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater
     greater_equal gt heaviside hypot index_add index_copy index_fill index_put le lerp less less_equal lgamma log log10 log1p log2
     logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative nextafter
-    not_equal pow rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square
-    sub subtract tan tanh tril triu true_divide trunc xlogy""".split()
+    not_equal pow rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt
+    square sub subtract tan tanh tril triu true_divide trunc xlogy""".split()
 )
 """Functions whose in-place form ``name_`` exists."""
 
