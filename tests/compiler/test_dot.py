@@ -86,6 +86,7 @@ class Problem:
         layouts: tuple[str, str, str] = ("rows",) * 3,
         offsets: tuple[int, int, int] = (0, 0, 0),
         splits: int = 1,
+        threads: int = 2,
     ) -> np.ndarray:
         """Return a @ b as the commands compute it."""
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -94,7 +95,7 @@ class Problem:
         result = self.matrix(np.full((*batch, m, n), 77, self.dtype.numpy), len(batch), layouts[2], offsets[2])
         before = self.arrays[result.value].copy()
         self.commands: list[Command] = lower_dot(
-            self.target, batch, m, n, a.shape[-1], left, right, result, self.dtype, temporaries=self.temporary, threads=2
+            self.target, batch, m, n, a.shape[-1], left, right, result, self.dtype, temporaries=self.temporary, threads=threads
         )
         run_commands(self.commands, self.arrays, self.target, splits=splits)
         check_guards(self.arrays.values())
@@ -252,14 +253,15 @@ def test_special_values_stay_in_their_rows_and_columns(target: Target, value: fl
 
 @every_target
 @pytest.mark.parametrize("size", [(150, 700, 90), (20, 24, 5000), (300, 40, 700), (4, 900, 300), (1, 2000, 300), (2, 3, 9)], ids=str)
-def test_bits_do_not_depend_on_the_split(target: Target, size: tuple[int, int, int]) -> None:
+def test_bits_do_not_depend_on_threads_and_split(target: Target, size: tuple[int, int, int]) -> None:
     m, n, k = size
     rng = np.random.default_rng(17)
     a, b = contents(rng, (m, k), dtypes.float32), contents(rng, (k, n), dtypes.float32)
     for layouts in (("rows", "rows", "rows"), ("rows", "columns", "columns")):
         whole = Problem(target, dtypes.float32).multiply(a, b, layouts)
         for splits in (2, 3, 7):
-            np.testing.assert_array_equal(Problem(target, dtypes.float32).multiply(a, b, layouts, splits=splits), whole)
+            got = Problem(target, dtypes.float32).multiply(a, b, layouts, splits=splits, threads=splits - 1)
+            np.testing.assert_array_equal(got, whole)
 
 
 @every_target

@@ -1,7 +1,7 @@
 """Lowering of matrix multiplication: from a `dot` to the commands that compute it.
 
-All choices depend on shapes and strides alone, never on the number of threads, and K is walked in the same order in every block: the
-result is the same bit for bit however the units are shared out.
+K is walked in an order that depends on shapes and strides alone: the result is the same bit for bit for any number of threads, however
+the units are shared out. The number of threads matters only for how wide some blocks are.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def lower_dot(
         nodes += epilogue.nodes
     if not dtype.is_floating_point:
         return _integer_commands(target, problem, dtype, temporaries, nodes)
-    return _float_commands(target, problem, dtype, temporaries, nodes)
+    return _float_commands(target, problem, dtype, temporaries, threads, nodes)
 
 
 def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix, epilogue: LoopNest | None) -> _Problem:
@@ -335,7 +335,7 @@ class _Plan:
     k_blocks: int = 1
 
 
-def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool) -> _Plan:
+def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads: int) -> _Plan:
     m, n, k = p.m, p.n, p.k
     if is_direct and p.b_n == 1 and (m == 1 or k <= _OUTER_K):
         return _vector_plan(p)
@@ -346,23 +346,25 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool) -> _Plan
     # A packed a pays where its elements are used often enough.
     pack_a = not (is_direct and n <= 2 * geometry.columns and (p.a_k == 1 or p.a_m == 1))
     walk = "column" if not pack_a and p.a_k == 1 else "row"
-    units = -(-_UNITS // p.batch)
-    share = max(1, min(units, m * n * k // _UNIT_WORK))
+    share = max(1, min(-(-_UNITS // p.batch), m * n * k // _UNIT_WORK))
     if m <= _LOCAL_ROWS:
         m_block, pack_b = m, "edge" if is_direct and p.b_n == 1 and m <= rows else "unit"
         n_block = _even(n, min(_N_BLOCK, max(n // share, 4 * columns)), columns)
-        n_blocks, m_blocks = -(-n // n_block), 1
     else:
         pack_b = "before"
         n_block = _even(n, _N_BLOCK, columns)
-        n_blocks = -(-n // n_block)
-        tiles = max(2, min(_M_BLOCK_TILES, -(-m // rows) * n_blocks // share))
+        tiles = max(2, min(_M_BLOCK_TILES, -(-m // rows) * -(-n // n_block) // share))
         m_block = _even(m, tiles * rows, rows)
-        m_blocks = -(-m // m_block)
-    k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * n_blocks)))
+    m_blocks = -(-m // m_block)
+    # The shares of k decide the order of additions, so they must not depend on the number of threads.
+    k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * -(-n // n_block))))
+    if k_blocks == 1 and m_blocks == 1:
+        # Every unit packs all of a: no more units than the threads need.
+        n_block = _even(n, min(_N_BLOCK, max(n // min(share, 2 * threads), 4 * columns)) if threads > 1 else _N_BLOCK, columns)
     k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
     k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
-    return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, m_blocks, n_blocks, -(-k // k_block) or 1)
+    counts = (m_blocks, -(-n // n_block), -(-k // k_block) or 1)
+    return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, *counts)
 
 
 def _vector_plan(p: _Problem) -> _Plan:
@@ -390,11 +392,16 @@ def _inner_plan(p: _Problem, rows: int, columns: int) -> _Plan:
 
 
 def _float_commands(
-    target: Target, p: _Problem, dtype: DType, temporaries: Callable[[tuple[int, ...], DType], Value], nodes: tuple[Node, ...]
+    target: Target,
+    p: _Problem,
+    dtype: DType,
+    temporaries: Callable[[tuple[int, ...], DType], Value],
+    threads: int,
+    nodes: tuple[Node, ...],
 ) -> list[Command]:
     compute = dtypes.float32 if dtype.is_half else dtype
     geometry = tile(target, compute)
-    plan = _plan(target, p, geometry, compute is dtype)
+    plan = _plan(target, p, geometry, compute is dtype, threads)
     commands: list[Command] = []
     a, b, c = _operands(p, dtype)
     b_dtype, b_k, b_n, c_m, axes = dtype, p.b_k, p.b_n, p.c_m, p.axes

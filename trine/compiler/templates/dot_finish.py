@@ -9,7 +9,7 @@ from trine.compiler.program import Kernel
 from trine.compiler.target import Target
 from trine.compiler.templates.dot import Arithmetic
 from trine.compiler.templates.dot_driver import batch_offsets, call_epilogue
-from trine.compiler.templates.loop_convert import to_half_bits
+from trine.compiler.templates.loop_convert import round_to_half, to_half_bits
 from trine.compiler.templates.loop_types import Context, vector_type
 from trine.dtypes import DType
 
@@ -57,7 +57,8 @@ def _emit(target: Target, dtype: DType, result: DType, epilogue_entries: int) ->
                     total = _sum_parts(x, x.at(row_source, column.index), plane, p["parts"], lanes)
                     pointer = f.gep(row_c, column.index, element)
                     if result is not dtype:
-                        total = to_half_bits(Context(f, target, lanes), total, result)
+                        context = Context(f, target, lanes)
+                        total = to_half_bits(context, round_to_half(context, total, result), result)
                     f.store(vector_type(element, lanes), total, pointer, result.itemsize)
                 start = end
         with f.when(f.icmp("ne", p["epilogue"], 0)):
