@@ -1,0 +1,5 @@
+"""Gradient checkpointing."""
+
+from trine.tensor.checkpoint import checkpoint
+
+__all__ = ["checkpoint"]
