@@ -189,6 +189,50 @@ def test_long_reduction(shape: tuple[int, ...], layout: str, kind: str) -> None:
         check(nest, {x: contents}, scale=30)
 
 
+@pytest.mark.parametrize(("shape", "layout"), [((100, 3000), "rp"), ((3, 40, 700), "prp"), ((9, 7, 601), "rrp"), ((8, 2048), "rp")])
+@pytest.mark.parametrize("dtype", [float32, dtypes.float16, float64, int32], ids=lambda d: d.name)
+def test_column_reductions_in_one_pass(shape: tuple[int, ...], layout: str, dtype: DType) -> None:
+    """The gradients of a scale and a shift: sums of g and of g * x with one statistic per row; and g * x at every point."""
+    reduced = [kind == "r" for kind in layout]
+    x, g = row_major(shape, dtype), row_major(shape, dtype)
+    statistic = row_major([*shape[:-1], 1], dtype)
+    columns = row_major([1 if r else n for n, r in zip(shape, reduced, strict=True)], dtype)
+    strides = tuple(0 if r else s for s, r in zip(columns.strides, reduced, strict=True))
+    outputs = [row_major(columns.shape, dtype, "output") for _ in range(3)]
+    product = row_major(shape, dtype, "output")
+    nest = LoopNest([Axis(n, r) for n, r in zip(shape, reduced, strict=True)])
+    nest.accesses = [Access(v, 0, v.strides) for v in (x, g)]
+    nest.accesses += [Access(statistic, 0, (*statistic.strides[:-1], 0)), Access(product, 0, product.strides)]
+    nest.accesses += [Access(v, 0, strides) for v in outputs]
+    nest.instructions = [
+        *(Instruction("load", (), dtype, (k,)) for k in range(3)),
+        Instruction("sub", (0, 2), dtype),
+        Instruction("mul", (3, 1), dtype),
+        Instruction("reduce", (4,), dtype, ("sum",), True),
+        Instruction("reduce", (1,), dtype, ("sum",), True),
+        Instruction("reduce", (1,), dtype, ("max",), True),
+        Instruction("add", (5, 6), dtype, (), True),
+    ]
+    nest.stores = [(4, 3), (8, 4), (6, 5), (7, 6)]
+    rng = np.random.default_rng(0)
+    contents = {v: encode(rng.integers(-3, 4, v.shape).astype(np.float32), dtype) for v in (x, g, statistic)}
+    check(nest, contents, scale=10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"), [((70, 130), (1, 0)), ((3, 40, 50), (0, 2, 1)), ((6, 5, 33), (2, 1, 0)), ((20, 3, 40), (1, 2, 0))]
+)
+@pytest.mark.parametrize("dtype", [float32, uint8, bool_], ids=lambda d: d.name)
+def test_permuted_copy(shape: tuple[int, ...], order: tuple[int, ...], dtype: DType) -> None:
+    x = row_major(shape, dtype)
+    extents = [shape[k] for k in order]
+    y = row_major(extents, dtype, "output")
+    nest = LoopNest([Axis(n) for n in extents], [Access(x, 0, tuple(x.strides[k] for k in order)), Access(y, 0, y.strides)])
+    nest.instructions = [Instruction("load", (), dtype, (0,))]
+    nest.stores = [(0, 1)]
+    check(nest, {x: np.random.default_rng(0).integers(0, 2, shape).astype(dtype.numpy)})
+
+
 @pytest.mark.parametrize("kind", ["max", "min", "argmax", "argmin"])
 def test_nan_wins(kind: str) -> None:
     values = np.random.default_rng(0).standard_normal((6, 50)).astype(np.float32)
