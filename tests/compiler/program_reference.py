@@ -47,9 +47,9 @@ def _lower_loop(target: Target, nest: LoopNest, temporaries: Any, threads: int, 
     return [command]
 
 
-def _lower_dot(context: Any, node: Node, operands: Sequence[heavy.View], output: Value) -> list[Command]:
-    command = DotCommand(KERNEL, [*[Operand(v.value) for v in operands], Operand(output, 0, "w")], [], 1, name="dot", nodes=(node,))
-    command.views = operands
+def _lower_dot(context: Any, node: Node, operands: Sequence[heavy.View], output: heavy.View) -> list[Command]:
+    command = DotCommand(KERNEL, [*[Operand(v.value) for v in operands], Operand(output.value, 0, "w")], [], 1, name="dot", nodes=(node,))
+    command.views = [*operands, output]
     return [command]
 
 
@@ -98,8 +98,9 @@ def run(compilation: Compilation, arrays: Sequence[np.ndarray], scalars: Sequenc
                     access.value = operand.value  # a donation may have changed it
                 nest_reference.run(command.nest, memory, scalars)
             elif isinstance(command, DotCommand):
-                a, b = [_view(memory, v) for v in command.views]
-                memory[command.operands[2].value][...] = np.matmul(a, b)
+                command.views[2].value = command.operands[2].value  # a donation may have changed it
+                a, b, c = [_view(memory, v) for v in command.views]
+                c[...] = np.matmul(a, b)
             else:
                 raise AssertionError(f"an unexpected command: {command.name}")
     return [memory[value].copy() for value in program.outputs]

@@ -238,13 +238,15 @@ class Lowering:
     # --- heavy primitives -------------------------------------------------------------------------------------------------------
 
     def _heavy(self, node: Node, ports: Sequence[Port]) -> None:
-        output = self.value(node)
+        view = self.plan.views.get(node)
+        output = self.value(view[0] if view is not None else node)
         if 0 in node.shape:
             return
+        result = heavy.View(output, 0, view[1] if view is not None else output.strides, node.shape)
         lowerer = heavy.LOWERERS.get(node.op)
         if lowerer is not None:
             try:
-                self.commands += lowerer(self, node, [self._port(node, port) for port in ports], output)
+                self.commands += lowerer(self, node, [self._port(node, port) for port in ports], result)
                 return
             except UnsupportedError as error:
                 reason = str(error)
@@ -252,10 +254,13 @@ class Lowering:
             reason = f"{node.op}: no native lowering"
         self.fallbacks.append(((node,), reason))
         operands = [self._materialized(node, port) for port in ports]
-        result = output if output.strides == row_major(output.shape) else self.temporary(output.shape, output.dtype)
-        self.commands.append(HostCommand(node, operands, result))
-        if result is not output:
-            self.commands += self.copy(result, output, (node,))
+        direct = view is None and output.strides == row_major(output.shape)
+        computed = output if direct else self.temporary(node.shape, node.dtype)
+        self.commands.append(HostCommand(node, operands, computed))
+        if view is not None:
+            self._copy_view(computed, result, node)
+        elif not direct:
+            self.commands += self.copy(computed, output, (node,))
 
     def _source(self, port: Port) -> Value:
         if port.source is None:
@@ -290,15 +295,23 @@ class Lowering:
             self.aliases[alias] = (view.value, view.offset * dtype.itemsize)
             return alias
         result = self.temporary(shape, dtype)
+        self._copy_strided(view, heavy.View(result, 0, strides, shape), node)
+        return result
+
+    def _copy_view(self, source: Value, target: heavy.View, node: Node) -> None:
+        self._copy_strided(heavy.View(source, 0, source.strides, source.shape), target, node)
+
+    def _copy_strided(self, source: heavy.View, target: heavy.View, node: Node) -> None:
+        """Copy one view to another of the same shape."""
+        kept = [k for k, size in enumerate(source.shape) if size != 1]
         nest = LoopNest(
-            [Axis(shape[k]) for k in kept],
-            [Access(view.value, view.offset, tuple([view.strides[k] for k in kept])), Access(result, 0, tuple([strides[k] for k in kept]))],
-            [Instruction("load", (), dtype, (0,))],
+            [Axis(source.shape[k]) for k in kept],
+            [Access(view.value, view.offset, tuple([view.strides[k] for k in kept])) for view in (source, target)],
+            [Instruction("load", (), source.value.dtype, (0,))],
             [(0, 1)],
             (node,),
         )
         self.commands += self._lower_loop(nest)
-        return result
 
 
 class _Places(dict[Node, Value]):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
 from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, MODERATE, STRIDED_OPERANDS
-from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index
+from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index, row_major
 from trine.core.graph import Node
 
 MAX_INSTRUCTIONS = 64
@@ -36,16 +36,18 @@ class FusionPlan:
         stored: nodes that have memory of their own, by the group that writes them.
         ports: operands of each heavy group, in order.
         flat: reshapes that are written with the points of an array of another shape: that shape.
+        views: heavy primitives that write their result into another node's memory: that node, and the strides of the result.
         decisions: lines of text that say why (only if asked for).
     """
 
-    __slots__ = ("groups", "stored", "ports", "flat", "decisions")
+    __slots__ = ("groups", "stored", "ports", "flat", "views", "decisions")
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
         self.stored: dict[Node, Group] = {}
         self.ports: dict[Group, list[Port]] = {}
         self.flat: dict[Node, tuple[int, ...]] = {}
+        self.views: dict[Node, tuple[Node, tuple[int, ...]]] = {}
         self.decisions: list[str] = []
 
 
@@ -59,7 +61,13 @@ def fuse(order: Sequence[Node], outputs: Sequence[Node], unsupported: Callable[[
         explain: whether to note why things were not fused.
     """
     forget()
-    return _Fusion(order, outputs, unsupported, explain).run()
+    fusion = _Fusion(order, outputs, unsupported, explain)
+    plan = fusion.run()
+    if fusion.has_broken_prospects():
+        fusion = _Fusion(order, outputs, unsupported, explain)
+        fusion.foresees = False
+        plan = fusion.run()
+    return plan
 
 
 class _Fusion:
@@ -72,6 +80,8 @@ class _Fusion:
         self.graph = Dependencies()
         self.plan = FusionPlan()
         self.position = 0
+        self.foresees = True
+        self.reduction_of: dict[Node, Node] = {}
 
     def run(self) -> FusionPlan:
         kinds = KIND
@@ -85,6 +95,8 @@ class _Fusion:
         }
         order = self.order
         unsupported = self.unsupported
+        if self.foresees:
+            self._foresee()
         for position in range(len(order) - 1, -1, -1):
             node = order[position]
             self.position = position
@@ -94,6 +106,45 @@ class _Fusion:
             visit[kind](node, self._uses_of(node))
         self.plan.groups = [g for g in self.graph.groups if g.merged is None]
         return self.plan
+
+    def _foresee(self) -> None:
+        """Note which nodes are computed, element by element, from the result of a reduction over rows."""
+        found = self.reduction_of
+        for node in self.order:
+            kind = KIND[node.op]
+            if kind == "reduce":
+                if _is_trailing(node):
+                    found[node] = node
+            elif found and kind == "elementwise":
+                for operand in node.inputs:
+                    if operand in found and operand.shape == node.shape:
+                        found[node] = found[operand]
+                        break
+
+    def _becomes_rows(self, node: Node, group: Group, index: Index) -> bool:
+        """Make a nest a row kernel because the reduction that the node comes from will join it; return whether that is so."""
+        reduction = self.reduction_of.get(node)
+        if reduction is None or group.reduced or index.bounds:
+            return False
+        axes = simple_axes(index, node.shape, group.extents)
+        if axes is None or len(axes) == len(group.extents):
+            return False
+        free = tuple([a for a in range(len(group.extents)) if a not in axes])
+        shape = reduction.inputs[0].shape
+        sizes = tuple([shape[a] for a in _axes(reduction) if shape[a] != 1])
+        if tuple([group.extents[a] for a in free]) != sizes or 0 in sizes or not self._may_pass_again(group, free, True):
+            return False
+        group.reduced = free
+        return True
+
+    def has_broken_prospects(self) -> bool:
+        """Return whether a nest became a row kernel, stores something per row, and the reduction did not come."""
+        for group in self.plan.groups:
+            if group.reduced and not any([KIND[entry[0].op] == "reduce" and entry[2] is not None for entry in group.entries]):
+                if any([group.covers(index, node.shape) == 1 for node, index in group.roots.items()]):
+                    return True
+                group.reduced = ()
+        return False
 
     # --- uses -------------------------------------------------------------------------------------------------------------------
 
@@ -191,14 +242,15 @@ class _Fusion:
         for group, indices in uses.items():
             if type(group) is Port or len(indices) != 1 or group.count >= MAX_INSTRUCTIONS or group.loads + len(group.roots) >= MAX_ARRAYS:  # type: ignore[union-attr]
                 continue
+            reaches = self.graph.reaches
+            if any(user is not group and reaches(user.owner, group) for user in uses):  # type: ignore[arg-type]
+                continue
             covered = group.covers(indices[0], node.shape)  # type: ignore[union-attr]
-            if not covered:
+            if not covered and not self._becomes_rows(node, group, indices[0]):  # type: ignore[arg-type]
                 continue
             if covered == 2 and group.reduced and not self._may_pass_again(group, group.reduced, group.trailing):  # type: ignore[union-attr,arg-type]
                 continue
-            reaches = self.graph.reaches
-            if all(user is group or not reaches(user.owner, group) for user in uses):  # type: ignore[arg-type]
-                return group, indices[0]  # type: ignore[return-value]
+            return group, indices[0]  # type: ignore[return-value]
         return None
 
     # --- the kinds of nodes -----------------------------------------------------------------------------------------------------
@@ -229,7 +281,7 @@ class _Fusion:
                 if index.bounds:
                     self._note(f"{node.op} {node.shape}: not fused, its user pads it")
                     return False
-            if node.op in EXPENSIVE and not self._pays(node, group, indices):  # type: ignore[arg-type]
+            if node.op in EXPENSIVE and not self._pays(node, group, indices, several):  # type: ignore[arg-type]
                 self._note(f"{node.op} {node.shape}: not fused, its user would evaluate it many times")
                 return False
         for group, indices in uses.items():
@@ -237,9 +289,11 @@ class _Fusion:
                 self._evaluate(node, group, index)  # type: ignore[arg-type]
         return True
 
-    def _pays(self, node: Node, group: Group, indices: list[Index]) -> bool:
+    def _pays(self, node: Node, group: Group, indices: list[Index], several: bool) -> bool:
         """Return whether an expensive node is evaluated about once per element in a group."""
         if len(indices) == 1 and (node.shape == group.extents or group.covers(indices[0], node.shape)):
+            return True
+        if len(indices) == 1 and not several and self._becomes_rows(node, group, indices[0]):
             return True
         size = 1
         for extent in node.shape:
@@ -323,11 +377,13 @@ class _Fusion:
         self._load(node, None, uses)
 
     def _heavy(self, node: Node, uses: Uses) -> None:
-        group = self.graph.new((), self.position, node)
         if len(uses) > 1:
             uses = self._merge_users(node, uses)
+        group = self._written_as_view(node, uses) if len(uses) == 1 and node.op in STRIDED_OPERANDS and node not in self.must else None
+        if group is None:
+            group = self.graph.new((), self.position, node)
+            self._load(node, group, uses)
         self.plan.stored[node] = group
-        self._load(node, group, uses)
         ports = []
         strided = node.op in STRIDED_OPERANDS
         for number, operand in enumerate(node.inputs):
@@ -335,6 +391,27 @@ class _Fusion:
             ports.append(port)
             self._use(operand, port, identity(operand.shape))
         self.plan.ports[group] = ports
+
+    def _written_as_view(self, node: Node, uses: Uses) -> Group | None:
+        """If a heavy primitive's only user does nothing but copy it to another order of axes, let it write that itself: it takes the user's place."""
+        ((group, indices),) = uses.items()
+        if type(group) is not Group or group.node is not None or group.count or group.loads or len(group.roots) != 1 or len(indices) != 1:
+            return None
+        ((root, root_index),) = group.roots.items()
+        shape = self.plan.flat.get(root, root.shape)
+        if group.covers(indices[0], node.shape) != 2 or group.covers(root_index, shape) != 2 or root.dtype is not node.dtype:
+            return None
+        if any([KIND[entry[0].op] != "movement" for entry in group.entries]):
+            return None
+        stride_of = {e[1][0][0]: stride for e, stride in zip(root_index.expressions, row_major(shape), strict=True) if e[1]}
+        strides = tuple([stride_of[e[1][0][0]] if e[1] else 0 for e in indices[0].expressions])
+        rows, columns = node.shape[-2:]
+        if not ((strides[-1] == 1 and columns > 1) or (strides[-2] == 1 and rows > 1)):
+            return None
+        group.node = node
+        group.entries, group.roots = [], {}
+        self.plan.views[node] = (root, strides)
+        return group
 
     # --- reductions -------------------------------------------------------------------------------------------------------------
 

@@ -41,15 +41,14 @@ class Context(Protocol):
         """Return a new row-major temporary."""
 
 
-Lowerer = Callable[[Any, Node, Sequence[View], Value], list[Command]]
+Lowerer = Callable[[Any, Node, Sequence[View], View], list[Command]]
 
 
-def _dot(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _dot(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     a, b = operands
     batch, (m, n), k = node.shape[:-2], node.shape[-2:], a.shape[-1]
-    c = Matrix(output, 0, output.strides[:-2], output.strides[-2], output.strides[-1])
     return lower_dot(
-        *(context.target, batch, m, n, k, _matrix(a), _matrix(b), c, node.dtype),
+        *(context.target, batch, m, n, k, _matrix(a), _matrix(b), _matrix(output), node.dtype),
         temporaries=context.temporary,
         threads=context.threads,
         nodes=(node,),
@@ -60,53 +59,53 @@ def _matrix(view: View) -> Matrix:
     return Matrix(view.value, view.offset, view.strides[:-2], view.strides[-2], view.strides[-1])
 
 
-def _conv(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _conv(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     x, w = operands
     attributes = ConvAttributes(*node.attrs)
-    return lower_conv(context.target, x.value, w.value, output, attributes, context.temporary, context.threads, nodes=(node,))
+    return lower_conv(context.target, x.value, w.value, output.value, attributes, context.temporary, context.threads, nodes=(node,))
 
 
-def _conv_input_grad(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _conv_input_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     gy, w = operands
     attributes = ConvAttributes(*node.attrs[1:])
-    return lower_conv_input_grad(context.target, gy.value, w.value, output, attributes, context.temporary, context.threads, nodes=(node,))
+    return lower_conv_input_grad(context.target, gy.value, w.value, output.value, attributes, context.temporary, context.threads, nodes=(node,))
 
 
-def _conv_weight_grad(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _conv_weight_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     x, gy = operands
     attributes = ConvAttributes(*node.attrs[1:])
-    return lower_conv_weight_grad(context.target, x.value, gy.value, output, attributes, context.temporary, context.threads, nodes=(node,))
+    return lower_conv_weight_grad(context.target, x.value, gy.value, output.value, attributes, context.temporary, context.threads, nodes=(node,))
 
 
-def _window(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _window(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     kind = node.op.removeprefix("window_")
     attributes = WindowAttributes(*(node.attrs[1:] if kind == "sum_grad" else node.attrs))
     values = tuple([view.value for view in operands])
-    return lower_window(context.target, kind, values, output, attributes, context.temporary, context.threads, nodes=(node,))
+    return lower_window(context.target, kind, values, output.value, attributes, context.temporary, context.threads, nodes=(node,))
 
 
 def _on_arrays(lower: Callable[..., list[Command]]) -> Lowerer:
     """Return the lowerer of a primitive on row-major arrays: (target, operands…, result, attributes…, temporaries, threads, nodes)."""
 
-    def lowerer(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+    def lowerer(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
         values = [view.value for view in operands]
         if any(value.dtype.is_complex for value in values):
             raise UnsupportedError(f"{node.op}: no native kernel for complex numbers")
-        return lower(context.target, *values, output, *node.attrs, context.temporary, context.threads, nodes=(node,))
+        return lower(context.target, *values, output.value, *node.attrs, context.temporary, context.threads, nodes=(node,))
 
     return lowerer
 
 
-def _scan(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _scan(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     x = operands[0].value
     if x.dtype.is_complex:
         raise UnsupportedError(f"{node.op}: no native kernel for complex numbers")
-    return lower_scan(context.target, node.op, x, output, *node.attrs, context.temporary, context.threads, nodes=(node,))
+    return lower_scan(context.target, node.op, x, output.value, *node.attrs, context.temporary, context.threads, nodes=(node,))
 
 
-def _concat(context: Context, node: Node, operands: Sequence[View], output: Value) -> list[Command]:
+def _concat(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     values = [view.value for view in operands]
-    return lower_concat(context.target, values, output, *node.attrs, context.temporary, context.threads, nodes=(node,))
+    return lower_concat(context.target, values, output.value, *node.attrs, context.temporary, context.threads, nodes=(node,))
 
 
 LOWERERS: dict[str, Lowerer] = {

@@ -248,7 +248,7 @@ def _reshape(sweep: Simplifier, node: Node) -> Node | None:
     if x.op == "reshape":
         return sweep.make(node, "reshape", x.inputs, node.attrs, node.shape)
     repeated = _constant_of(node)
-    if repeated is not None and x.op == "expand":
+    if repeated is not None:
         return sweep.expanded(node, repeated, node.shape)
     return None
 
@@ -275,8 +275,6 @@ def _expand(sweep: Simplifier, node: Node) -> Node | None:
     if x.shape == node.shape:
         return x
     if x.op == "expand":
-        return sweep.make(node, "expand", x.inputs, node.attrs, node.shape)
-    if x.op == "reshape" and x.inputs[0].shape == ():
         return sweep.make(node, "expand", x.inputs, node.attrs, node.shape)
     return None
 
@@ -372,6 +370,47 @@ def _argument(sweep: Simplifier, node: Node) -> Node | None:
     return None
 
 
+# --- indexing -----------------------------------------------------------------------------------------------------------------------
+
+MAX_COMPARED = 1 << 14
+
+
+def _is_selected(sweep: Simplifier, node: Node, shape: Shape, index: Node) -> Node:
+    """Return where the position along the axis is the index, as a bool node of `shape`."""
+    axis = node.attrs[0]
+    positions = sweep.make(node, "iota", (), (shape, axis), shape, dtypes.int64)
+    wide = sweep.make(node, "cast", (index,), (dtypes.int64,), index.shape, dtypes.int64)
+    return sweep.make(node, "eq", (positions, wide), (), shape, dtypes.bool_)
+
+
+def _take_along(sweep: Simplifier, node: Node) -> Node | None:
+    """One element per row of a computed array: a sum over the row in the kernel that computes it, instead of storing the array."""
+    x, index = node.inputs
+    axis = node.attrs[0]
+    size = x.shape[axis]
+    if index.shape[axis] != 1 or not 1 < size <= MAX_COMPARED or x.dtype.code != "f" or KIND[x.op] != "elementwise" or 0 in x.shape:
+        return None
+    zero = sweep.const(node, 0.0, x.dtype)
+    chosen = sweep.make(node, "where", (_is_selected(sweep, node, x.shape, index), x, zero), (), x.shape)
+    return sweep.make(node, "sum", (chosen,), ((axis,),), node.shape)
+
+
+def _put_along(sweep: Simplifier, node: Node) -> Node | None:
+    """One element per row put into a constant array: computed where it is used."""
+    x, index, value = node.inputs
+    axis, mode = node.attrs
+    if x.op != "expand" or x.inputs[0].op != "const" or index.shape[axis] != 1 or 0 in x.shape or x.dtype.code not in "fi":
+        return None
+    constant = x.inputs[0]
+    if mode == "add" and constant.attrs[0] == 0:
+        put = sweep.make(node, "add", (constant, value), (), value.shape)
+    elif mode == "set":
+        put = value
+    else:
+        return None
+    return sweep.make(node, "where", (_is_selected(sweep, node, x.shape, index), put, constant), (), x.shape)
+
+
 # --- the table ----------------------------------------------------------------------------------------------------------------------
 
 _OWN: dict[str, Rule] = {
@@ -400,6 +439,8 @@ RULES: dict[str, Rule] = {
     "prod": _reduce,
     "max": _reduce,
     "min": _reduce,
+    "take_along": _take_along,
+    "put_along": _put_along,
     "argmax": _argument,
     "argmin": _argument,
 }

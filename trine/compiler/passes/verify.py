@@ -62,6 +62,8 @@ def verify_order(plan: FusionPlan, order: Sequence[Group]) -> None:
             if node is not None and node.op != "input" and node not in done:
                 _fail("schedule", f"{node} is read before it is stored")
         done.update([group.node] if group.node is not None else group.roots)
+        if group.node in plan.views:
+            done.add(plan.views[group.node][0])
 
 
 def verify_nest(nest: LoopNest) -> None:
