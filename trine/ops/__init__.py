@@ -77,8 +77,19 @@ from trine.ops.arithmetic import (
 )
 from trine.ops.comparison import (
     allclose,
+    eq,
     equal,
+    ge,
+    greater,
+    greater_equal,
+    gt,
     isclose,
+    le,
+    less,
+    less_equal,
+    lt,
+    ne,
+    not_equal,
 )
 from trine.ops.contraction import (
     addmm,
@@ -178,9 +189,9 @@ from trine.ops.elementwise import (
     isposinf,
     lgamma,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logical_not,
     logit,
     nan_to_num,

@@ -404,7 +404,7 @@ def _pow_integer(x: Node, exponent: int) -> Node:
     if x.dtype is dtypes.bool_:
         x = as_dtype(x, dtypes.int64)
     if exponent == 0:
-        return b.ones_like(x)
+        return b.pow(x, number(0, x))
     result: Node | None = None
     square = x
     while exponent:

@@ -35,6 +35,8 @@ gt: BinaryFunction = _binary("gt", gt_nodes, "Return True where `input` is great
 ge: BinaryFunction = _binary(
     "ge", ge_nodes, "Return True where `input` is greater than or equal to `other`.", _PAIR, "[False,  True,  True]"
 )
+for _function in (eq, ne, lt, le, gt, ge):
+    _function.__module__ = __name__
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 
