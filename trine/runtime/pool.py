@@ -1,8 +1,8 @@
 """A fork-join pool of native worker threads.
 
 Each worker is a Python daemon thread that enters a native loop and stays there without the GIL. It spins for some 80 us after the last
-job, then sleeps on a futex (elsewhere than on Linux: naps of 100 us). A job is the parallel loop of one command, cut into chunks that
-the threads take from one atomic counter.
+job, then sleeps on a futex (elsewhere than on Linux: naps of 100 us). A job is the parallel loop of one command, cut into chunks. Each
+thread has a share of them, from which it and, later, the others take chunks by an atomic counter.
 
 The state of a job is one 64-bit word, so that a worker sees a consistent state in one load:
 
@@ -46,7 +46,12 @@ POOL_LAYOUT: Mapping[str, int] = {
     "pool.params": 208,
     "pool.units": 216,
     "pool.chunk": 224,
-    "pool.next": 256,
+    "pool.chunks": 232,
+    "pool.threads": 240,
+    "pool.helped": 256,  # how many chunks the workers have run
+    "pool.helped_before": 288,  # the same when they were last woken
+    "pool.wake_penalty": 296,
+    "pool.wake_pause": 304,  # occasions to let pass before they are woken again
     "pool.num_threads": 320,
     "pool.stop": 328,
     "pool.spin": 336,
@@ -55,7 +60,8 @@ POOL_LAYOUT: Mapping[str, int] = {
     "pool.yield": 360,  # address of libc's sched_yield
     "pool.sleep": 368,  # address of libc's usleep
     "pool.nap": 376,  # argument of usleep
-    "pool.size": 384,
+    "pool.counters": 384,  # for each thread, the next chunk of its share
+    "pool.size": 384 + 8 * 1024,
 }
 _FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
 # Process-directed signals are for the main thread, whose system calls they are to interrupt.

@@ -46,9 +46,10 @@ $declaration
 declare i64 @llvm.smin.i64(i64, i64)
 attributes #0 = { nounwind "frame-pointer"="none" }
 """,
-    # Every thread of a job takes chunks until none is left.
+    # Every thread takes the chunks of its own share of the loop, and then those that are left of the others' shares. So a thread tends to
+    # work on the same part of an array in one command after the other, which it finds in its cache.
     "1 chunks": """
-define internal void @run_chunks(ptr %pool, i64 %thread) noinline #0 {
+define internal i64 @run_chunks(ptr %pool, i64 %thread) noinline #0 {
 entry:
   %kernel.p = getelementptr i8, ptr %pool, i64 $pool_kernel
   %kernel = load ptr, ptr %kernel.p, align 8
@@ -60,19 +61,52 @@ entry:
   %units = load i64, ptr %units.p, align 8
   %chunk.p = getelementptr i8, ptr %pool, i64 $pool_chunk
   %chunk = load i64, ptr %chunk.p, align 8
-  %next.p = getelementptr i8, ptr %pool, i64 $pool_next
-  br label %take
+  %chunks.p = getelementptr i8, ptr %pool, i64 $pool_chunks
+  %chunks = load i64, ptr %chunks.p, align 8
+  %threads.p = getelementptr i8, ptr %pool, i64 $pool_threads
+  %threads = load i64, ptr %threads.p, align 8
+  br label %share
+share:
+  %visited = phi i64 [ 0, %entry ], [ %visited.next, %leave ]
+  %taken.share = phi i64 [ 0, %entry ], [ %taken, %leave ]
+  %is_last = icmp sge i64 %visited, %threads
+  br i1 %is_last, label %done, label %enter
+enter:
+  %sum = add i64 %thread, %visited
+  %is_over = icmp sge i64 %sum, %threads
+  %wrapped = sub i64 %sum, %threads
+  %owner = select i1 %is_over, i64 %wrapped, i64 %sum
+  %owner.next = add i64 %owner, 1
+  %scaled = mul i64 %owner.next, %chunks
+  %high = udiv i64 %scaled, %threads
+  %offset = mul i64 %owner, 8
+  %offset.p = add i64 %offset, $pool_counters
+  %counter.p = getelementptr i8, ptr %pool, i64 %offset.p
+  br label %look
+look:
+  %taken = phi i64 [ %taken.share, %enter ], [ %taken.next, %run ]
+  %seen = load atomic i64, ptr %counter.p monotonic, align 8
+  %has_some = icmp slt i64 %seen, %high
+  br i1 %has_some, label %take, label %leave
 take:
-  %begin = atomicrmw add ptr %next.p, i64 %chunk monotonic, align 8
-  %more = icmp slt i64 %begin, %units
-  br i1 %more, label %work, label %done
+  %number = atomicrmw add ptr %counter.p, i64 1 monotonic, align 8
+  %is_mine = icmp slt i64 %number, %high
+  br i1 %is_mine, label %work, label %leave
 work:
+  %begin = mul i64 %number, %chunk
   %rest = add i64 %begin, %chunk
   %end = call i64 @llvm.smin.i64(i64 %rest, i64 %units)
+  %is_inside = icmp slt i64 %begin, %end
+  br i1 %is_inside, label %run, label %leave
+run:
   call void %kernel(ptr %table, ptr %params, i64 %begin, i64 %end, i64 %thread)
-  br label %take
+  %taken.next = add i64 %taken, 1
+  br label %look
+leave:
+  %visited.next = add i64 %visited, 1
+  br label %share
 done:
-  ret void
+  ret i64 %taken.share
 }
 """,
     # Publish a job, work, close it, wait for those who joined.
@@ -107,8 +141,22 @@ entry:
   store i64 %units, ptr %units.p, align 8
   %chunk.p = getelementptr i8, ptr %pool, i64 $pool_chunk
   store i64 %chunk, ptr %chunk.p, align 8
-  %next.p = getelementptr i8, ptr %pool, i64 $pool_next
-  store atomic i64 0, ptr %next.p monotonic, align 8
+  %chunks.p = getelementptr i8, ptr %pool, i64 $pool_chunks
+  store i64 %chunks, ptr %chunks.p, align 8
+  %threads.p = getelementptr i8, ptr %pool, i64 $pool_threads
+  store i64 %threads, ptr %threads.p, align 8
+  %counters = getelementptr i8, ptr %pool, i64 $pool_counters
+  br label %share
+share:
+  %owner = phi i64 [ 0, %entry ], [ %owner.next, %share ]
+  %scaled = mul i64 %owner, %chunks
+  %low = udiv i64 %scaled, %threads
+  %counter = getelementptr i64, ptr %counters, i64 %owner
+  store atomic i64 %low, ptr %counter monotonic, align 8
+  %owner.next = add i64 %owner, 1
+  %has_more = icmp slt i64 %owner.next, %threads
+  br i1 %has_more, label %share, label %publish
+publish:
   %word.p = getelementptr i8, ptr %pool, i64 $pool_word
   %before = load atomic i64, ptr %word.p monotonic, align 8
   %following = add i64 %before, 1
@@ -125,10 +173,10 @@ look:
   %has_sleepers = icmp ne i64 %sleepers, 0
   br i1 %has_sleepers, label %rouse, label %work
 rouse:
-  call void @wake_all(ptr %pool)
+  call void @wake_if_useful(ptr %pool)
   br label %work
 work:
-  call void @run_chunks(ptr %pool, i64 0)
+  %own = call i64 @run_chunks(ptr %pool, i64 0)
   %last = atomicrmw and ptr %word.p, i64 9223372036854775807 acq_rel, align 8
   br label %wait
 wait:
@@ -151,7 +199,37 @@ done:
   ret void
 }
 """,
+    # On a machine with too few processors for all that runs, a woken worker only takes the caller's place. So when the workers did nothing
+    # since they were last woken, wait for 1, 3, 7, ... 255 more occasions before the next time.
     "3 system": """
+define internal void @wake_if_useful(ptr %pool) noinline #0 {
+entry:
+  %pause.p = getelementptr i8, ptr %pool, i64 $pool_wake_pause
+  %pause = load i64, ptr %pause.p, align 8
+  %is_paused = icmp sgt i64 %pause, 0
+  br i1 %is_paused, label %later, label %now
+later:
+  %pause.less = sub i64 %pause, 1
+  store i64 %pause.less, ptr %pause.p, align 8
+  ret void
+now:
+  %helped.p = getelementptr i8, ptr %pool, i64 $pool_helped
+  %helped = load atomic i64, ptr %helped.p monotonic, align 8
+  %before.p = getelementptr i8, ptr %pool, i64 $pool_helped_before
+  %before = load i64, ptr %before.p, align 8
+  store i64 %helped, ptr %before.p, align 8
+  %penalty.p = getelementptr i8, ptr %pool, i64 $pool_wake_penalty
+  %penalty = load i64, ptr %penalty.p, align 8
+  %doubled = mul i64 %penalty, 2
+  %longer = add i64 %doubled, 1
+  %bounded = call i64 @llvm.smin.i64(i64 %longer, i64 255)
+  %is_useless = icmp eq i64 %helped, %before
+  %following = select i1 %is_useless, i64 %bounded, i64 0
+  store i64 %following, ptr %penalty.p, align 8
+  store i64 %following, ptr %pause.p, align 8
+  call void @wake_all(ptr %pool)
+  ret void
+}
 define internal void @wake_all(ptr %pool) noinline #0 {
 entry:
   %futex.p = getelementptr i8, ptr %pool, i64 $pool_futex
@@ -270,7 +348,9 @@ join:
   %is_in = extractvalue { i64, i1 } %exchange, 1
   br i1 %is_in, label %leave, label %job
 leave:
-  call void @run_chunks(ptr %pool, i64 %number)
+  %taken = call i64 @run_chunks(ptr %pool, i64 %number)
+  %helped.p = getelementptr i8, ptr %pool, i64 $pool_helped
+  %helped = atomicrmw add ptr %helped.p, i64 %taken monotonic, align 8
   %left = atomicrmw sub ptr %word.p, i64 281474976710656 acq_rel, align 8
   br label %wait
 finish:
