@@ -120,8 +120,8 @@ def tile_shape(counts: tuple[int, int, int, int], rows: int) -> tuple[int, int, 
     if q < 2:
         return 1, p, "h"
     along_h, along_n = even_part(h, q), even_part(n, q)
-    # Images are taken together where an image has few rows.
-    return (along_n, p, "n") if along_n >= 2 * along_h else (along_h, p, "h")
+    # One row of several images rather than rows of one image: it has no rest, and taps that meet padding only are passed over.
+    return (along_n, p, "n") if along_n >= along_h else (along_h, p, "h")
 
 
 def even_part(count: int, most: int) -> int:

@@ -99,7 +99,7 @@ def plan_conv(target: Target, dtype: DType, shape: ConvShape, epilogue_entries: 
     chunks = -(-panels // chunk_panels)
     tap_count = shape.taps[0] * shape.taps[1] * shape.taps[2]
     depth = tap_count * (1 if shape.depthwise else shape.inputs)
-    layout = _JobLayout(target, dtype, shape, tiles, tap_strides)
+    layout = _JobLayout(target, dtype, shape, tiles, tap_strides, copy)
     for job, count in zip(jobs, job_counts, strict=True):
         layout.add(job, count, y_strides)
     fields = dict(
@@ -148,15 +148,21 @@ def _merge_axes(
     return tuple(m[0] for m in merged), tuple(m[1] for m in merged), tuple(m[2] for m in merged)
 
 
+# Byte offset from the pixel, number of elements, row of the tap in the padded input.
+Run = tuple[int, int, int]
+
+
 class _JobLayout:
     """Jobs, their k blocks and runs, gathered and then laid out after the driver's fields."""
 
-    def __init__(self, target: Target, dtype: DType, shape: ConvShape, tiles: Tiling, tap_strides: tuple[int, int, int, int]) -> None:
-        self.target, self.dtype, self.shape, self.tiles = target, dtype, shape, tiles
+    def __init__(
+        self, target: Target, dtype: DType, shape: ConvShape, tiles: Tiling, tap_strides: tuple[int, int, int, int], copy: bool
+    ) -> None:
+        self.dtype, self.shape, self.tiles, self.copy = dtype, shape, tiles, copy
         self.tap_strides = tap_strides
         self.width = panel_width(target, dtype)
         self.jobs: list[list[int | Kernel]] = []
-        self.blocks: list[list[list[tuple[int, int]]]] = []
+        self.blocks: list[list[list[Run]]] = []
         self.starts: list[int] = []
         self.tap_rows: dict[int, int] = {}
         self.rows = 0
@@ -169,19 +175,20 @@ class _JobLayout:
         self.blocks.append(_cut(self._runs(phases), self.dtype.itemsize))
         self.jobs.append([*counts, origin, *strides, *self._kernels(counts)])
 
-    def _runs(self, phases: tuple[Phase, ...]) -> list[tuple[int, int]]:
+    def _runs(self, phases: tuple[Phase, ...]) -> list[Run]:
         shape, item = self.shape, self.dtype.itemsize
         length = 1 if shape.depthwise else shape.inputs
-        runs: list[tuple[int, int]] = []
+        runs: list[Run] = []
         for (td, od), (th, oh), (tw, ow) in itertools.product(*(p.taps for p in phases)):
             self.tap_rows[(td * shape.taps[1] + th) * shape.taps[2] + tw] = self.rows
             self.rows += length
             offset = od * self.tap_strides[1] + oh * self.tap_strides[2] + ow * self.tap_strides[3]
-            # Taps that read adjacent memory are one run.
-            if runs and not shape.depthwise and runs[-1][0] + runs[-1][1] * item == offset:
-                runs[-1] = (runs[-1][0], runs[-1][1] + length)
+            row = oh if self.copy else 0
+            # Taps of a row that read adjacent memory are one run.
+            if runs and not shape.depthwise and runs[-1][2] == row and runs[-1][0] + runs[-1][1] * item == offset:
+                runs[-1] = (runs[-1][0], runs[-1][1] + length, row)
             else:
-                runs.append((offset, length))
+                runs.append((offset, length, row))
         return runs
 
     def _kernels(self, counts: tuple[int, ...]) -> list[Kernel]:
@@ -208,31 +215,31 @@ class _JobLayout:
             row = start
             for block in blocks:
                 entries += [run_at + len(runs), len(block), row * self.width * item]
-                row += sum(length for _, length in block)
-                for offset, length in block:
-                    runs += [offset, length]
+                row += sum(run[1] for run in block)
+                for run in block:
+                    runs += run
         return [*jobs, *entries, *runs]
 
 
-def _cut(runs: list[tuple[int, int]], item: int) -> list[list[tuple[int, int]]]:
-    """Cut runs (byte offset, elements) in blocks of about even length, at most _K_BLOCK.
+def _cut(runs: list[Run], item: int) -> list[list[Run]]:
+    """Cut runs in blocks of about even length, at most _K_BLOCK.
 
     No runs at all are one block: it clears its outputs.
     """
-    total = sum(length for _, length in runs)
+    total = sum(run[1] for run in runs)
     if total <= _K_BLOCK:
         return [runs]
     size = even_part(total, _K_BLOCK)
-    blocks: list[list[tuple[int, int]]] = [[]]
+    blocks: list[list[Run]] = [[]]
     room = size
-    for start, length in runs:
+    for start, length, row in runs:
         offset, left = start, length
         while left:
             if not room:
                 blocks.append([])
                 room = size
             part = min(left, room)
-            blocks[-1].append((offset, part))
+            blocks[-1].append((offset, part, row))
             offset, left, room = offset + part * item, left - part, room - part
     return blocks
 

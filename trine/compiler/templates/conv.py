@@ -2,8 +2,8 @@
 
 All coordinates have three spatial axes (d, h, w); fewer are written with extent 1. A *job* is a convolution from the padded input into a
 strided grid of outputs: a forward convolution is one job, the input gradient of a strided one is a job for each phase of the stride. Within
-a job, k = (taps, input channels) is cut into *k blocks*, each a list of *runs* (byte offset from the pixel, number of elements), so that a
-panel of weights stays in cache while all tiles of the block use it.
+a job, k = (taps, input channels) is cut into *k blocks*, each a list of *runs* (byte offset from the pixel, number of elements, row of
+the tap), so that a panel of weights stays in cache while all tiles of the block use it.
 """
 
 from __future__ import annotations
@@ -226,19 +226,33 @@ class _Driver:
                 rest_q = f.icmp("slt", f.sub(extent[axis], loop.index), step)
             if axis != "w":
                 at = {**at, axis: loop.index}
+                if axis == "h":
+                    at["first_row"], at["end_row"] = self._rows(loop.index)
                 self._nest(axes[1:], job, extent, a_here, y_here, rest_q, tiles, at)
             else:
                 rest_p = f.icmp("slt", f.sub(extent[axis], loop.index), step)
                 row0 = f.select(rest_p, tiles.kernels["01"], tiles.kernels["00"], "ptr")
                 row1 = f.select(rest_p, tiles.kernels["11"], tiles.kernels["10"], "ptr")
                 values = (
-                    ("ptr", a_here), ("i64", g["a_stride_" + self.q_axis]), ("i64", g["a_stride_w"]), *tiles.fixed,
+                    ("ptr", a_here), ("i64", g["a_stride_" + self.q_axis]), ("i64", g["a_stride_w"]),
+                    ("i64", at["first_row"]), ("i64", at["end_row"]), *tiles.fixed,
                     ("ptr", y_here), ("i64", job["y_stride_" + self.q_axis]), ("i64", job["y_stride_w"]), *tiles.tail,
                 )  # fmt: skip
                 f.call_pointer("void", f.select(rest_q, row1, row0, "ptr"), *values)
             if axis == "h" and self.epilogue:
                 with f.when(tiles.is_last):
                     self._finish(extent, at, tiles)
+
+    def _rows(self, h: str) -> tuple[str, str]:
+        """Return the range of tap rows that meet the input in some row of the tiles at `h`."""
+        f, g = self.f, self.g
+        if not self.copy:
+            return "0", str(1 << 62)
+        first = f.sub(g["low_h"], f.mul(f.add(self.start["h"], h), g["step_h"]))
+        end = f.add(first, g["in_h"])
+        if self.q_axis == "h":
+            first = f.sub(first, f.mul(f.sub(g["tile_q"], 1), g["step_h"]))
+        return first, end
 
     def _finish(self, extent: dict[str, str], at: dict[str, str], tiles: _Tiles) -> None:
         """Apply the epilogue to the rows of outputs of a row of tiles: matrices (w, channel) numbered by (n, d, h)."""

@@ -122,7 +122,8 @@ def _tile_rows(f: Function, base: str, q: int, p: int, q_stride: str, p_stride: 
 # --- convolution -------------------------------------------------------------------------------------------------------------------------
 
 _CONV_ARGUMENTS = (
-    ("ptr noalias", "a"), ("i64", "aq"), ("i64", "ap"), ("ptr", "runs"), ("i64", "count"), ("ptr noalias", "b"),
+    ("ptr noalias", "a"), ("i64", "aq"), ("i64", "ap"), ("i64", "first_row"), ("i64", "end_row"),
+    ("ptr", "runs"), ("i64", "count"), ("ptr noalias", "b"),
     ("ptr noalias", "y"), ("i64", "yq"), ("i64", "yp"), ("i64", "remaining"), ("i64", "accumulate"),
 )  # fmt: skip
 
@@ -130,9 +131,10 @@ _CONV_ARGUMENTS = (
 def conv_micro(dtype: DType, q: int, p: int, vectors: int, masked: bool, depthwise: bool) -> Kernel:
     """Return the micro-kernel of a tile of q by p output pixels and `vectors` vectors of output channels.
 
-    ``y[pixel, channel] (+)= sum over runs (offset, length), over k < length, of a[pixel + offset + k] * b[k, channel]``, where b advances
-    through all runs with the width of a panel; in the depthwise form a run is one tap: ``a[pixel + offset, channel] * b[channel]``.
-    `masked` tiles store `remaining` channels; strides and offsets are in bytes.
+    ``y[pixel, channel] (+)= sum over runs (offset, length, row), over k < length, of a[pixel + offset + k] * b[k, channel]``, where b
+    advances through all runs with the width of a panel; a run whose row is outside [first_row, end_row) reads padding only and is passed
+    over. In the depthwise form a run is one tap: ``a[pixel + offset, channel] * b[channel]``. `masked` tiles store `remaining` channels;
+    strides and offsets are in bytes.
     """
     key = ("conv_micro", dtype.name, q, p, vectors, masked, depthwise)
     return Kernel(key, lambda target: _emit_conv(target, dtype, q, p, vectors, masked, depthwise))
@@ -152,7 +154,7 @@ def _emit_conv(target: Target, dtype: DType, q: int, p: int, vectors: int, maske
     pixels = Pixels(f, q, p, "%aq", "%ap")
     b_step = VECTORS * v.bytes
     with f.loop(0, "%count", 1, [("ptr", "%b"), *((v.type, a) for a in accumulators)]) as run:
-        entry = f.gep("%runs", f.mul(run.index, 2), "i64")
+        entry = f.gep("%runs", f.mul(run.index, 3), "i64")
         base = f.gep("%a", f.load("i64", entry, 8))
         b, sums = run.carried[0], run.carried[1:]
         if depthwise:
@@ -161,7 +163,10 @@ def _emit_conv(target: Target, dtype: DType, q: int, p: int, vectors: int, maske
             run.next = [f.gep(b, b_step), *sums]
         else:
             length = f.load("i64", f.gep(entry, 1, "i64"), 8)
-            run.next = _channels(f, v, pixels, pixels.pointers(base), b, sums, length, vectors)
+            row = f.load("i64", f.gep(entry, 2, "i64"), 8)
+            inside = f.value(f"and i1 {f.icmp('sge', row, '%first_row')}, {f.icmp('slt', row, '%end_row')}")
+            sums = _channels(f, v, pixels, pixels.pointers(base), b, sums, f.select(inside, length, 0), vectors)
+            run.next = [f.gep(b, f.mul(length, b_step)), *sums]
     # Made anew, so that no mask takes a register through the loops.
     for value, address, mask in zip(run.out[1:], outputs, make_masks() * (q * p), strict=True):
         v.store(value, address, mask)
@@ -185,7 +190,7 @@ def _tap(f: Function, v: Vectors, pixels: Pixels, pointers: list[str], b: str, s
 def _channels(
     f: Function, v: Vectors, pixels: Pixels, pointers: list[str], b: str, sums: list[str], length: str, vectors: int
 ) -> list[str]:
-    """The loops over the channels of a run, unrolled and rest; returns b and the accumulators after it."""
+    """The loops over the channels of a run, unrolled and rest; returns the accumulators after it."""
     count, b_step = len(pointers), VECTORS * v.bytes
     unroll = 4 if pixels.q * pixels.p <= _UNROLLED_ROWS else 1
     whole = f.band(length, -unroll) if unroll > 1 else length
@@ -205,7 +210,7 @@ def _channels(
                         acc[i] = v.fma(a, weights[h], acc[i])
             k.next = [*(f.gep(pointer, step * v.size) for pointer in ps), f.gep(bp, step * b_step), *acc]
         state = k.out
-    return state[count:]
+    return state[count + 1 :]
 
 
 # --- weight gradient ---------------------------------------------------------------------------------------------------------------------
