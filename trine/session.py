@@ -10,7 +10,7 @@ from trine import config, engines
 from trine.runtime import memory, random
 from trine.tensor import flush
 from trine.tensor.convert import from_numpy
-from trine.tensor.recorder import local
+from trine.tensor.recorder import local, new_trace
 from trine.tensor.state import automaton
 from trine.tensor.tensor import Tensor
 
@@ -29,15 +29,20 @@ class eager:
     """
 
     def __init__(self, enabled: bool = True) -> None:
-        flush()
         self._before = local.eager
-        local.eager = enabled
+        _set_eager(enabled)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
-        local.eager = self._before
+        _set_eager(self._before)
+
+
+def _set_eager(enabled: bool) -> None:
+    flush()
+    local.eager = enabled
+    new_trace()
 
 
 def set_engine(name: str) -> None:

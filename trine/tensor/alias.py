@@ -87,7 +87,7 @@ class AliasGroup:
 def share_value(tensor: Handle) -> Tensor:
     """Return a new handle with the same value (and no alias group)."""
     cls = recorder.tensor_type
-    other = cls.__new__(cls)
+    other = object.__new__(cls)
     other._trace, other._slot, other._meta = tensor._trace, tensor._slot if tensor._trace is not None else -1, tensor._meta
     other._buffer, other._alias = tensor._buffer, None
     other._fragment = tensor._fragment
@@ -246,7 +246,7 @@ def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:
 def _mark_overwritten(*slots: int) -> None:
     trace = local.trace
     key = (WRITE, *slots)
-    state = trace.state.next.get(key)
+    state = trace.state.find(key)
     if state is None:
         nodes = trace.nodes()
         state = trace.advance(key, ())

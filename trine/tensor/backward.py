@@ -119,7 +119,7 @@ class Pass:
         if self.wanted is not None:
             asked = tuple(sorted(t._slot for t in self.wanted.values() if t._trace is trace and t._buffer is None and not is_leaf(t)))
         key = ("backward", slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
-        state = trace.state.next.get(key)
+        state = trace.state.find(key)
         if state is None:
             state = _backward_state(trace, key, slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
         trace.state = state
@@ -167,7 +167,7 @@ class Pass:
                 slots.append(trace.slot_of(fragment.tensors[node]))
         seed_slots = tuple(trace.slot_of(gradients[i]) for i in indices)
         key = ("fragment", spec, indices, seed_slots, tuple(slots), self.create_graph)
-        state = trace.state.next.get(key)
+        state = trace.state.find(key)
         if state is None:
             state = _fragment_state(trace, key, fragment, indices, seed_slots, names, slots, self.create_graph)
         trace.state = state

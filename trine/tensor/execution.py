@@ -187,6 +187,7 @@ def _commit(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], ou
     for slot, position in zip(entry.slots, entry.positions, strict=True):
         for handle in by_slot.get(slot, ()):
             handle._buffer = outputs[position]
+            handle._alias = handle._alias  # gives the field a value of its own: it is read often from now on
             handle._trace = None
             if slot in grad_index and fragment is not None:
                 handle._fragment = (fragment, grad_index[slot])
@@ -225,7 +226,7 @@ def _receiver(trace: Trace, slot: int) -> object:
 def concrete(buffer: Buffer, meta: Meta) -> Handle:
     """Return a tensor with this memory."""
     cls = recorder.tensor_type
-    tensor = cls.__new__(cls)
+    tensor = object.__new__(cls)
     tensor._trace, tensor._slot, tensor._meta, tensor._buffer, tensor._alias = None, -1, meta, buffer, None
     return tensor
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from trine.tensor.state import Meta
 
 _DEFAULTS: dict[str, Any] = {
+    "_buffer": None,
+    "_alias": None,
     "_grad": None,
     "_fragment": None,
     "_version": 0,

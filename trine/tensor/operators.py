@@ -36,7 +36,7 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
         except AttributeError:
             return _fallback(builder, self, other)
         state = trace.state.next.get(key)
-        if state is None or local.eager:
+        if state is None:
             return _fallback(builder, self, other)
         if kind is float:
             trace.scalars.append(other)
@@ -45,9 +45,7 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
         result._trace = trace
         result._slot = state.slot
         result._meta = state.meta
-        result._buffer = None
-        result._alias = None
-        trace.handles.append(result)
+        trace.hold(result)
         return result
 
     return method

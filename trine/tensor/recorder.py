@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trine import dtypes
+from trine import config, dtypes
 from trine.core import build
 from trine.core.graph import Node, context
 from trine.errors import ArgumentError, DTypeError, TrineError, message
@@ -42,7 +42,8 @@ class Trace:
     Attributes:
         state: the current State.
         scalars: run-time scalars, in order.
-        handles: every tensor whose value was recorded here (kept until the flush, so that liveness is a reference count).
+        handles: every tensor whose value was recorded here (kept until the flush, so that liveness is a reference count);
+            hold: its append.
         leaves: buffers of the concrete tensors used here; leaf_tensors: slot -> tensor; leaf_nodes: slot -> Node position.
         donors: id of a leaf tensor that was written in place -> position of its old buffer in `leaves`.
         hooked: slot -> tensor with gradient hooks. cuts: slot -> custom function whose backward takes over there.
@@ -52,6 +53,7 @@ class Trace:
         "state",
         "scalars",
         "handles",
+        "hold",
         "leaves",
         "leaf_tensors",
         "_positions",
@@ -67,6 +69,7 @@ class Trace:
         self.state = state
         self.scalars: list[float | int] = []
         self.handles: list[Handle] = []
+        self.hold = self.handles.append
         self.leaves: list[Buffer] = []
         self.leaf_tensors: dict[int, Handle] = {}
         self._positions: dict[int, int] = {}
@@ -120,7 +123,7 @@ class Trace:
             key = (LEAF, meta)
         else:
             key = (LEAF, meta, position)
-        state = self.state.next.get(key)
+        state = self.state.find(key)
         if state is None:
             node = build.input(position, meta.shape, meta.dtype, meta.requires_grad)
             state = self.advance(key, (node,))
@@ -137,19 +140,17 @@ class Trace:
     def advance(self, key: Hashable, nodes: tuple[Node, ...], grad_enabled: bool | None = None) -> State:
         """Add a transition from the current state and return the new State (the trace is not moved)."""
         state = self.state
-        following = State(state, nodes, state.grad_enabled if grad_enabled is None else grad_enabled)
+        following = State(state, nodes, state.grad_enabled if grad_enabled is None else grad_enabled, type(state.next) is not dict)
         automaton.add_state(state, key, following)
         return following
 
     def result(self, slot: int, meta: Meta) -> Tensor:
         """Return a new tensor for a result of this recording."""
-        tensor = tensor_type.__new__(tensor_type)
+        tensor = object.__new__(tensor_type)
         tensor._trace = self
         tensor._slot = slot
         tensor._meta = meta
-        tensor._buffer = None
-        tensor._alias = None
-        self.handles.append(tensor)
+        self.hold(tensor)
         return tensor  # type: ignore[return-value]
 
 
@@ -157,9 +158,9 @@ class _Local(threading.local):
     """What each thread records into."""
 
     def __init__(self) -> None:
-        self.trace = Trace(automaton.roots[True])
         self.grad_enabled = True
-        self.eager: bool | None = None
+        self.eager = config.settings.eager
+        self.trace = Trace(automaton.root(True, self.eager))
 
 
 local = _Local()
@@ -167,7 +168,7 @@ local = _Local()
 
 def new_trace() -> Trace:
     """Give this thread an empty recording."""
-    local.trace = trace = Trace(automaton.roots[local.grad_enabled])
+    local.trace = trace = Trace(automaton.root(local.grad_enabled, local.eager))
     return trace
 
 
@@ -178,7 +179,7 @@ def set_grad_enabled(enabled: bool) -> bool:
         local.grad_enabled = enabled
         trace = local.trace
         key = (GRAD_MODE, enabled)
-        trace.state = trace.state.next.get(key) or trace.advance(key, (), enabled)
+        trace.state = trace.state.find(key) or trace.advance(key, (), enabled)
     return before
 
 
@@ -212,7 +213,7 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
                 scalars.append(operand)
                 slots.append(kind)
     key = (*slots, *attrs)
-    state = trace.state.next.get(key)
+    state = trace.state.find(key)
     if state is None:
         if trace.state.end >= max_records():
             flush()

@@ -39,6 +39,13 @@ class Meta:
         return meta
 
 
+class EagerTransitions(dict[Hashable, "State"]):
+    """Transitions of a program that runs op by op: hidden from the hot path, so that every operation passes through `record`."""
+
+    def get(self, key: Hashable, default: Any = None) -> Any:
+        return None
+
+
 class State:
     """One step of a program's path.
 
@@ -71,8 +78,8 @@ class State:
         "info",
     )
 
-    def __init__(self, parent: State | None, nodes: tuple[Node, ...], grad_enabled: bool) -> None:
-        self.next: dict[Hashable, State] = {}
+    def __init__(self, parent: State | None, nodes: tuple[Node, ...], grad_enabled: bool, eager: bool = False) -> None:
+        self.next: dict[Hashable, State] = EagerTransitions() if eager else {}
         self.parent = parent
         self.nodes = nodes
         self.slot = parent.end if parent is not None else 0
@@ -84,6 +91,10 @@ class State:
         self.freed: frozenset[Node] = parent.freed if parent is not None else frozenset()
         self.plans: dict[Hashable, PlanEntry] = {}
         self.info: Any = None
+
+    def find(self, key: Hashable) -> State | None:
+        """Return the State after a transition, or None if it is new."""
+        return dict.get(self.next, key)
 
 
 class Automaton:
@@ -98,8 +109,15 @@ class Automaton:
         self.max_plans = max_plans
         self.num_states = 0
         self.num_plans_built = 0
-        self.roots = {flag: State(None, (), flag) for flag in (True, False)}
+        self._roots: dict[tuple[bool, bool], State] = {}
         self._plans: OrderedDict[tuple[State, Hashable], None] = OrderedDict()
+
+    def root(self, grad_enabled: bool, eager: bool) -> State:
+        """Return the State in which a recording begins."""
+        found = self._roots.get((grad_enabled, eager))
+        if found is None:
+            found = self._roots[grad_enabled, eager] = State(None, (), grad_enabled, eager)
+        return found
 
     def add_state(self, state: State, key: Hashable, following: State) -> None:
         """Add a transition."""
@@ -125,7 +143,7 @@ class Automaton:
     def clear(self) -> None:
         """Forget all states and plans."""
         self.num_states = 0
-        self.roots = {flag: State(None, (), flag) for flag in (True, False)}
+        self._roots.clear()
         self._plans.clear()
 
     def info(self) -> dict[str, int]:
