@@ -189,14 +189,14 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
     if meta.requires_grad and not new.requires_grad:
         value = record(gradient_leaf, (value,))
     if group is not None:
-        trace.slot_of(group.base)
+        local.trace.slot_of(group.base)
         external = external or _is_external(group.base)
         group.write(tensor, value)
     take_value(tensor, value)
     if value._meta.requires_grad and not new.requires_grad:
-        trace.leaf_tensors[tensor._slot] = tensor
+        local.trace.leaf_tensors[tensor._slot] = tensor
     tensor._version += 1
-    if external or local.eager:
+    if (external or local.eager) and not local.in_pass:
         recorder.flush()
     return tensor
 

@@ -346,9 +346,9 @@ def run_backward(
         GradientError: if a tensor does not require grad, or is not a scalar and has no seed, or its graph was freed.
         InPlaceError: if a value that the gradients need was changed in place.
     """
-    enabled = local.grad_enabled
-    if create_graph != enabled:
-        set_grad_enabled(create_graph)
+    enabled, in_pass = local.grad_enabled, local.in_pass
+    set_grad_enabled(create_graph)
+    local.in_pass = True
     try:
         run = Pass(wanted, retain_graph, create_graph)
         for tensor, seed in zip(tensors, seeds, strict=True):
@@ -357,6 +357,7 @@ def run_backward(
         run.run()
         return run.found
     finally:
+        local.in_pass = in_pass
         set_grad_enabled(enabled)
 
 

@@ -248,10 +248,15 @@ def _mark_stale(views: Sequence[Handle]) -> None:
         view._alias_version = -1
 
 
+_CLOSED = State(None, (), True, eager=True)
+"""The state of a recording that has ended: no operation is found in it."""
+
+
 def _close(trace: Trace) -> None:
     if local.trace is trace:
         new_trace()
     trace.closed = True
+    trace.state = _CLOSED
     trace.handles.clear()
     trace.leaves.clear()
     trace.leaf_tensors.clear()

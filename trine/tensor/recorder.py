@@ -105,8 +105,8 @@ class Trace:
         group = tensor._alias
         if group is not None and tensor._alias_version != group.version:
             group.refresh(tensor)
-            if local.trace is not self:
-                raise TrineError("the recording ended while a view was read")
+            if local.trace is not self:  # the replay ran what was recorded; `record` starts again
+                return local.trace.slot_of(tensor)
         if tensor._trace is self:
             return tensor._slot
         buffer = tensor._buffer
@@ -160,6 +160,7 @@ class _Local(threading.local):
     def __init__(self) -> None:
         self.grad_enabled = True
         self.eager = config.settings.eager
+        self.in_pass = False  # inside a backward pass nothing is run
         self.trace = Trace(automaton.root(True, self.eager))
 
 
@@ -212,10 +213,12 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
                     scalars = []
                 scalars.append(operand)
                 slots.append(kind)
+    if local.trace is not trace:
+        return record(builder, operands, *attrs)
     key = (*slots, *attrs)
     state = trace.state.find(key)
     if state is None:
-        if trace.state.end >= max_records():
+        if trace.state.end >= max_records() and not local.in_pass:
             flush()
             return record(builder, operands, *attrs)
         state = _miss(trace, key, builder, slots, attrs)
@@ -227,7 +230,7 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
     trace.state = state
     slot = state.slot
     results = tuple(trace.result(slot + i, meta) for i, meta in enumerate(state.metas))
-    if local.eager:
+    if local.eager and not local.in_pass:
         flush()
     return results[0] if state.info is None else results
 
