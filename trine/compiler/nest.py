@@ -8,7 +8,6 @@ reduced axis). A full instruction may use a row value (softmax: `exp(x - max(x))
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,14 +84,3 @@ class LoopNest:
     instructions: list[Instruction] = field(default_factory=list)
     stores: list[tuple[int, int]] = field(default_factory=list)
     nodes: tuple[Node, ...] = ()
-
-    def structure(self) -> Hashable:
-        """Return all that the kernel's code depends on, and no extent, stride value, offset or scalar.
-
-        Strides enter as classes per axis: 0, 1 or "s" (any other); bounds as the axes that they concern.
-        """
-        value_dtypes = tuple(a.value.dtype.name for a in self.accesses)
-        classes = tuple(tuple(s if s in (0, 1) else "s" for s in a.strides) for a in self.accesses)
-        bounds = tuple((tuple(b[0] for b in a.bounds), a.fill if a.bounds else 0) for a in self.accesses)
-        body = tuple((i.op, i.args, i.dtype.name, i.attrs if i.op != "iota" else (), i.row) for i in self.instructions)
-        return (tuple(a.reduced for a in self.axes), value_dtypes, classes, bounds, body, tuple(self.stores))

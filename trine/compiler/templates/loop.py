@@ -49,8 +49,8 @@ def vector_copies(s: LoopStructure, plan: Schedule, lanes: int) -> int:
 
 
 def unroll(weight: int, accumulators: int) -> int:
-    """Return the number of copies for a body's weight; few enough that accumulators stay in registers."""
-    copies = 4 if weight <= 12 else 2 if weight <= 80 else 1
+    """Return the number of copies for a body's weight: more where accumulators wait for one another, but few enough to stay in registers."""
+    copies = 4 if weight <= 12 and accumulators else 2 if weight <= 80 else 1
     while copies > 1 and copies * accumulators > MAX_ACCUMULATORS:
         copies //= 2
     return copies
@@ -165,6 +165,8 @@ class LoopEmitter:
         types = self.register_types(p, copies)
         with f.loop(low, middle, step, list(zip(types, carried, strict=True))) as loop:
             inside = e.enter_vector(scope, loop.index, copies, None)
+            if p is self.plan.passes[-1] and len(self.plan.passes) > 1:
+                e.prefetch_next_row(inside, self.plan.passes[0].needed)
             loop.next = self.body(inside, p, loop.carried, copies, copies)
         with f.loop(middle, high, self.lanes, list(zip(types, loop.out, strict=True))) as tail:
             mask = memory.lanes_below(e.vector, f.sub(high, tail.index))

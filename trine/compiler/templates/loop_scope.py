@@ -365,6 +365,20 @@ class Evaluator:
         value = to_memory(self.scalar, scope.scalars[number], dtype)
         self.f.store(memory_type(dtype), value, scope.pointers[a], dtype.itemsize)
 
+    def prefetch_next_row(self, scope: Scope, numbers: Iterable[int]) -> None:
+        """Ask the second-level cache for what the next row's first pass will load, while this row's last pass computes."""
+        last = self.s.outer - 1
+        for i in numbers:
+            instruction = self.s.instructions[i]
+            if instruction.op != "load" or last < 0:
+                continue
+            a = instruction.attrs[0]
+            classes = self.s.accesses[a].classes
+            if classes[-1] == "1" and classes[last] == "s":
+                for u in range(len(scope.copies)):
+                    pointer = self.f.gep(self._copy_pointer(scope, a, u), self.params["stride", a, last])
+                    self.f.call("void", "llvm.prefetch.p0", ("ptr", pointer), ("i32", "0"), ("i32", "2"), ("i32", "1"))
+
     # --- values kept between passes ---------------------------------------------------------------------------------------------
 
     def _kept_dtype(self, i: int) -> DType:
