@@ -36,7 +36,11 @@ class Pass:
     """One backward pass.
 
     Attributes:
-        wanted: id of each tensor whose gradient is asked for -> its gradient so far; None accumulates into the leaves' `grad`.
+        wanted: tensors whose gradients are asked for, by id; None accumulates into the leaves' `grad`. found: their gradients so far.
+        seeds: slot of the current recording -> gradient that is to go on from there; seeded: the tensors at these slots.
+        waiting: the same for hooked tensors and custom functions, whose turn comes when all later results are done.
+        fragments: flushed pieces -> gradients of their outputs.
+        trace: the recording that the slots belong to.
     """
 
     def __init__(self, wanted: Sequence[Tensor] | None, retain_graph: bool, create_graph: bool) -> None:
@@ -45,10 +49,14 @@ class Pass:
         self.wanted = None if wanted is None else {id(t): t for t in wanted}
         self.found: dict[int, Tensor] = {}
         self.seeds: dict[int, Tensor] = {}
+        self.seeded: dict[int, Any] = {}
         self.waiting: dict[int, Tensor] = {}
         self.fragments: dict[Fragment, dict[int, Tensor]] = {}
         self.visited: set[Fragment] = set()
-        self.trace = local.trace
+        self._enter(local.trace)
+
+    def _enter(self, trace: Trace) -> None:
+        self.trace, self.hooked, self.cuts = trace, trace.hooked, trace.cuts
 
     def add_root(self, tensor: Tensor, seed: Tensor) -> None:
         """Start from a tensor with its output gradient."""
@@ -64,6 +72,7 @@ class Pass:
         if tensor._buffer is None and tensor._trace is trace and not is_leaf(tensor):
             slot = tensor._slot
             target = self.waiting if slot in trace.hooked else self.seeds
+            self.seeded[slot] = tensor
             target[slot] = seed if slot not in target else add(target[slot], seed)
             if is_root and self.wanted is not None and id(tensor) in self.wanted:
                 self._add_found(tensor, seed)
@@ -74,7 +83,7 @@ class Pass:
         """Propagate until no gradient is on its way."""
         while True:
             if local.trace is not self.trace:
-                raise GradientError("backward: the recording was flushed inside a gradient hook or a custom backward; do not observe values there")
+                self._follow_flush()
             if self.seeds:
                 self._step_recording()
             elif self.waiting:
@@ -88,6 +97,30 @@ class Pass:
         if not self.retain_graph:
             for fragment in self.visited:  # only now: a custom function may lead back into a piece
                 fragment.release()
+
+    def _follow_flush(self) -> None:
+        """A hook or a custom function observed a value: what was recorded is a flushed piece now, and the gradients go on from there."""
+        hooked, cuts = self.hooked, self.cuts
+        self._enter(local.trace)
+        seeds, self.seeds = self.seeds, {}
+        waiting, self.waiting = self.waiting, {}
+        for slot, value in seeds.items():
+            self._enter_fragment(hooked[slot] if slot in hooked else self.seeded[slot], value)
+        for slot in sorted(waiting, reverse=True):
+            value = waiting[slot]
+            if slot in cuts:
+                for target, part in cuts[slot].backward(None, value, self):
+                    self.route(target, part)
+            else:
+                self._enter_fragment(hooked[slot], run_hooks(hooked[slot], value))
+
+    def _enter_fragment(self, tensor: Any, value: Tensor) -> None:
+        if tensor._fragment is None:
+            self.deliver(tensor, value)
+            return
+        fragment, index = tensor._fragment
+        gradients = self.fragments.setdefault(fragment, {})
+        gradients[index] = value if index not in gradients else add(gradients[index], value)
 
     def deliver(self, tensor: Tensor, value: Tensor) -> None:
         """Give a finished gradient to a tensor outside the current recording's interior."""
@@ -353,7 +386,7 @@ def run_backward(
         run = Pass(wanted, retain_graph, create_graph)
         for tensor, seed in zip(tensors, seeds, strict=True):
             run.add_root(tensor, _check_seed(tensor, seed))
-        run.trace = local.trace
+        run._enter(local.trace)
         run.run()
         return run.found
     finally:

@@ -220,7 +220,10 @@ def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Frag
 
 def _receiver(trace: Trace, slot: int) -> object:
     """Return what receives the gradient at a slot: a custom function's cut, a hooked tensor, or a leaf tensor."""
-    return trace.cuts.get(slot) or trace.hooked.get(slot) or trace.leaf_tensors[slot]
+    for receivers in (trace.cuts, trace.hooked):
+        if slot in receivers:
+            return receivers[slot]
+    return trace.leaf_tensors[slot]
 
 
 def concrete(buffer: Buffer, meta: Meta) -> Handle:
@@ -257,12 +260,9 @@ def _close(trace: Trace) -> None:
         new_trace()
     trace.closed = True
     trace.state = _CLOSED
-    trace.handles.clear()
-    trace.leaves.clear()
-    trace.leaf_tensors.clear()
-    trace.cuts.clear()
-    trace.hooked.clear()
-    trace.donors.clear()
+    # new containers, not cleared ones: a backward pass in progress may still look at the old
+    trace.handles, trace.leaves, trace.leaf_tensors = [], [], {}
+    trace.cuts, trace.hooked, trace.donors = {}, {}, {}
 
 
 def _abandon(trace: Trace, by_slot: dict[int, list[Handle]], stale: Sequence[Handle], error: Exception) -> None:

@@ -33,7 +33,7 @@ class Cut:
         gradients: list[Tensor | None] = [None] * self.call.num_outputs
         gradients[self.index] = value
         if slot is not None:
-            for other, cut in run.trace.cuts.items():
+            for other, cut in run.cuts.items():
                 if cut.call is self.call and other in run.waiting:
                     gradients[cut.index] = run.waiting.pop(other)
         return self.call.backward(gradients, run.retain_graph)
