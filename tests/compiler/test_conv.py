@@ -25,7 +25,7 @@ from trine.core.interpreter import evaluate
 from trine.dtypes import DType
 from trine.errors import UnsupportedError
 
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "float16": 2e-3}
 Lower = Callable[..., list[Command]]
 
 
@@ -154,6 +154,12 @@ def test_layouts_of_a_1x1_window(layouts: tuple[bool, bool]) -> None:
 
 
 @targets
+@pytest.mark.parametrize("case", ["stride 2", "1x1"], ids=lambda name: name)
+def test_float16(case: str, target: Target) -> None:
+    check_all(target, *CASES[case], dtype=dtypes.float16, layouts=(True, False))
+
+
+@targets
 @pytest.mark.parametrize("case", ["first layer", "channel tails", "stride 2", "depthwise", "3-d"], ids=lambda name: name)
 def test_float64(case: str, target: Target) -> None:
     check_all(target, *CASES[case], dtype=dtypes.float64)
@@ -253,7 +259,7 @@ def test_sizes_stay_out_of_kernel_keys() -> None:
     assert kernels(10, 4) == kernels(20, 6)
 
 
-@pytest.mark.parametrize("dtype", [dtypes.int32, dtypes.float16], ids=lambda d: d.name)
+@pytest.mark.parametrize("dtype", [dtypes.int32, dtypes.complex64], ids=lambda d: d.name)
 def test_other_dtypes_are_refused(dtype: DType) -> None:
     shapes = ((2, 3, 5, 5), (4, 3, 3, 3), (2, 4, 3, 3))
     x, w, y = (Value(s, dtype, strides(s, False)) for s in shapes)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from trine import dtypes
 from trine.compiler.lower.conv_geometry import AxisGeometry, ConvAttributes, forward_axis, input_grad_axis, spatial_shape
+from trine.compiler.lower.conv_half import lower_in_float32
 from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.lower.conv_plan import ConvShape, plan_conv
 from trine.compiler.lower.conv_pointwise import lower_pointwise, serves
@@ -41,10 +42,16 @@ def lower_conv(
         nodes: graph nodes that the commands compute.
 
     Raises:
-        UnsupportedError: a dtype other than float32 and float64, an empty contraction, or an epilogue of a row-major y.
+        UnsupportedError: a dtype that is not floating point, an empty contraction, or an epilogue of a row-major or half y.
     """
     if serves(w, attrs, w.shape[1], x, y) and (epilogue is None or is_channels_last(y)):
         return lower_pointwise(target, x, w, y, temporaries, threads, nodes, transposed=False, epilogue=epilogue)
+    if y.dtype.is_half and epilogue is None:
+
+        def lower(inputs: Sequence[Value], output: Value) -> list[Command]:
+            return lower_conv(target, inputs[0], inputs[1], output, attrs, temporaries, threads, nodes=nodes)
+
+        return lower_in_float32(target, lower, (x, w), y, temporaries, threads, nodes)
     check_supported("conv", x, w, y)
     shape = _forward_shape(x.shape, w.shape, y.shape, attrs)
     return _lower(target, "conv", x, w, y, shape, temporaries, nodes, epilogue)
@@ -57,6 +64,12 @@ def lower_conv_input_grad(
     """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`, without an epilogue."""
     if serves(w, attrs, w.shape[0], gy, gx):
         return lower_pointwise(target, gy, w, gx, temporaries, threads, nodes, transposed=True)
+    if gx.dtype.is_half:
+
+        def lower(inputs: Sequence[Value], output: Value) -> list[Command]:
+            return lower_conv_input_grad(target, inputs[0], inputs[1], output, attrs, temporaries, threads, nodes)
+
+        return lower_in_float32(target, lower, (gy, w), gx, temporaries, threads, nodes)
     check_supported("conv_input_grad", gy, w, gx)
     shape = _input_grad_shape(gy.shape, w.shape, gx.shape, attrs)
     return _lower(target, "conv_input_grad", gy, w, gx, shape, temporaries, nodes)
@@ -66,7 +79,7 @@ def check_supported(name: str, x: Value, w: Value, y: Value) -> None:
     """Raise UnsupportedError unless there are native kernels for these operands."""
     if y.dtype not in _DTYPES or x.dtype is not y.dtype or w.dtype is not y.dtype:
         raise UnsupportedError(
-            message(f"{name}: no native kernel for this dtype", received=y.dtype.name, expected="float32 or float64",
+            message(f"{name}: no native kernel for this dtype", received=y.dtype.name, expected="one floating-point dtype",
                     fix="the reference computes it on the host")
         )  # fmt: skip
     if 0 in x.shape or 0 in w.shape:

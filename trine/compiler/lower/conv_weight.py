@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from trine.compiler.lower.conv import check_supported
 from trine.compiler.lower.conv_geometry import MIN_UNITS, ConvAttributes, even_part, forward_axis, spatial_shape, tiling
+from trine.compiler.lower.conv_half import lower_in_float32
 from trine.compiler.lower.conv_layout import Temporaries, to_channels_last
 from trine.compiler.lower.conv_plan import row_major
 from trine.compiler.lower.conv_pointwise import lower_pointwise_weight, serves_weight
@@ -38,10 +40,16 @@ def lower_conv_weight_grad(
         attrs, temporaries, threads, nodes: as for `lower_conv`.
 
     Raises:
-        UnsupportedError: a dtype other than float32 and float64, or an empty operand.
+        UnsupportedError: a dtype that is not floating point, or an empty operand.
     """
     if serves_weight(gw, attrs, x, gy):
         return lower_pointwise_weight(target, x, gy, gw, temporaries, threads, nodes)
+    if gw.dtype.is_half:
+
+        def lower(inputs: Sequence[Value], output: Value) -> list[Command]:
+            return lower_conv_weight_grad(target, inputs[0], inputs[1], output, attrs, temporaries, threads, nodes)
+
+        return lower_in_float32(target, lower, (x, gy), gw, temporaries, threads, nodes)
     check_supported("conv_weight_grad", x, gy, gw)
     if 0 in gw.shape:
         return []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trine import dtypes
 from trine.compiler.lower.conv_geometry import MIN_UNITS, spatial_shape
+from trine.compiler.lower.conv_half import lower_in_float32
 from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, layout_command, to_channels_last
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
@@ -50,6 +52,12 @@ def lower_window(
         UnsupportedError: a dtype without native kernels, or an operand without elements.
     """
     dtype = inputs[0].dtype
+    if dtype.is_half:
+
+        def lower(wide: Sequence[Value], result: Value) -> list[Command]:
+            return lower_window(target, kind, tuple(wide), result, attrs, temporaries, threads, nodes)
+
+        return lower_in_float32(target, lower, inputs, output, temporaries, threads, nodes)
     if dtype not in _DTYPES[kind]:
         expected = " or ".join(d.name for d in _DTYPES[kind])
         raise UnsupportedError(
