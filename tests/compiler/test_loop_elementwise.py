@@ -15,6 +15,7 @@ from trine.compiler.target import Target
 from trine.core.primitives import PRIMITIVES
 from trine.core.reference_base import encode
 from trine.dtypes import DType, bool_, float32, float64, int32, int64
+from trine.errors import UnsupportedError
 
 NATIVE = [d for d in dtypes.ALL if not d.is_complex]
 COMPARISONS = frozenset("eq ne lt le gt ge isnan isinf isfinite logical_not".split())
@@ -162,4 +163,7 @@ def test_unsupported_lists_what_has_no_kernel() -> None:
     assert unsupported("add", dtypes.complex64)
     assert unsupported("lgamma", float32)
     assert unsupported("nextafter", dtypes.bfloat16)
+    x = row_major((5,), float32)
+    with pytest.raises(UnsupportedError, match="lgamma of float32"):
+        check(nest_of([("lgamma", 1, float32)], float32, [x]), {x: np.ones(5)})
     assert not any(unsupported(op, d) for op in ("add", "where", "eq") for d in NATIVE if d is not bool_)
