@@ -40,7 +40,13 @@ def _tensors(value: Any, kind: type) -> list[Any]:
 
 
 def check(
-    function: Callable[..., Any], reference: Callable[..., Any], *args: Any, grad: bool = True, rtol: float = 2e-5, atol: float = 1e-5, **options: Any
+    function: Callable[..., Any],
+    reference: Callable[..., Any],
+    *args: Any,
+    grad: bool = True,
+    rtol: float = 2e-5,
+    atol: float = 1e-5,
+    **options: Any,
 ) -> None:
     """Call both with the same arrays; compare results, their dtypes, and the gradients of a weighted sum of the floating point ones."""
     ours, theirs = [], []

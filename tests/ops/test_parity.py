@@ -132,10 +132,40 @@ def test_reductions(name: str, dim: Any, keepdim: bool) -> None:
 
 def test_more_reductions() -> None:
     x = randn(2, 3, 4)
-    for name in ("sum", "mean", "prod", "std", "var", "max", "min", "median", "all", "any", "argmax", "argmin", "count_nonzero", "norm", "amax"):
+    for name in (
+        "sum",
+        "mean",
+        "prod",
+        "std",
+        "var",
+        "max",
+        "min",
+        "median",
+        "all",
+        "any",
+        "argmax",
+        "argmin",
+        "count_nonzero",
+        "norm",
+        "amax",
+    ):
         check(getattr(ops, name), getattr(torch, name), x)
         check(getattr(ops, name), getattr(torch, name), np.array(3.5, np.float32), grad=False) if name not in ("std", "var") else None
-    for name in ("max", "min", "median", "cummax", "cummin", "argmax", "all", "any", "cumsum", "cumprod", "prod", "argsort", "logcumsumexp"):
+    for name in (
+        "max",
+        "min",
+        "median",
+        "cummax",
+        "cummin",
+        "argmax",
+        "all",
+        "any",
+        "cumsum",
+        "cumprod",
+        "prod",
+        "argsort",
+        "logcumsumexp",
+    ):
         check(getattr(ops, name), getattr(torch, name), x, dim=1)
     for name in ("sum", "prod", "cumsum"):
         for dtype in (np.bool_, np.uint8, np.int32):
@@ -233,7 +263,15 @@ def test_joining() -> None:
 
 
 def test_contractions() -> None:
-    shapes = [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3, 5)), ((4, 2, 3), (4, 3, 2)), ((2, 1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 2))]
+    shapes = [
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 2)),
+        ((4, 2, 3), (3, 5)),
+        ((4, 2, 3), (4, 3, 2)),
+        ((2, 1, 2, 3), (4, 3, 2)),
+        ((3,), (2, 3, 2)),
+    ]
     for first, second in shapes:
         check(ops.matmul, torch.matmul, randn(*first), randn(*second))
     check(ops.mm, torch.mm, randn(2, 3), randn(3, 4))

@@ -241,9 +241,11 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 def log_sigmoid_nodes(x: Node) -> Node:
-    """Return log(sigmoid(x)) without overflow."""
+    """Return log(sigmoid(x)) without overflow; min(x, 0) - log(1 + exp(-|x|)), written so that the gradient at 0 is exact too."""
     zero = number(0, x)
-    return b.sub(b.where(b.lt(x, zero), x, zero), b.log1p(b.exp(b.neg(b.abs(x)))))
+    is_negative = b.lt(x, zero)
+    tail = b.log1p(b.exp(b.where(is_negative, x, b.neg(x))))
+    return b.sub(b.where(is_negative, x, zero), tail)
 
 
 def _mish(x: Node) -> Node:
