@@ -28,7 +28,7 @@ from trine.compiler.templates.loop_structure import (
 from trine.compiler.templates.loop_types import round_constant
 from trine.core.graph import Node
 from trine.dtypes import DType
-from trine.errors import ArgumentError, message
+from trine.errors import ArgumentError, UnsupportedError, message
 
 UNIT_BYTES = 32768  # memory that a unit of the parallel loop touches, about
 SHORT_ROW = 16  # rows up to this length are computed side by side, one per lane
@@ -41,7 +41,7 @@ KEPT_BYTES = 1 << 21  # scratch memory per thread above which values are compute
 SMALL_CONSTANTS = frozenset(repr(c) for v in (0, 1, -1, 2, -2) for c in (v, float(v))) | {"0.5", "-0.5", "inf", "-inf", "nan", "-0.0"}
 # Integer constants in these stay in the code, where they become shifts and masks.
 _STRENGTH_REDUCED = frozenset("bitwise_and bitwise_or bitwise_xor shift_left shift_right floor_div remainder fmod".split())
-_LEAVES = frozenset({"const", "scalar", "iota", "random_bits"})
+_LEAVES = frozenset({"load", "const", "scalar", "iota", "random_bits"})
 NodeId = Callable[[Node | None], int]
 
 
@@ -77,6 +77,8 @@ def lower_loop(
     node_id: NodeId = lambda node: 0,
 ) -> list[Command]:
     """Return the commands that compute a nest.
+
+    Raises UnsupportedError if an instruction has no code (see `unsupported`).
 
     Args:
         target: what the kernels are compiled for.
@@ -241,6 +243,7 @@ def _template(target: Target, s: LoopStructure) -> Template:
     if found is None:
         if len(_templates) >= _MAX_TEMPLATES:
             _templates.clear()
+        _check_supported(s)
         plan = schedule(s)
         kernel = Kernel(("loop", s), lambda t: emit_loop(s, t))
         lanes = vector_lanes(s, plan, target)
@@ -249,6 +252,23 @@ def _template(target: Target, s: LoopStructure) -> Template:
         found = Template(s, kernel, plan, names, lanes, vector_copies(s, plan, lanes), flops)
         _templates[target.name, s] = found
     return found
+
+
+def _check_supported(s: LoopStructure) -> None:
+    for number, instruction in enumerate(s.instructions):
+        source = s.dtype(instruction.args[0] if instruction.args else number)
+        if instruction.op == "where":
+            source = s.dtype(number)
+        lacks = source.is_complex if instruction.op in _LEAVES or instruction.op == "reduce" else unsupported(instruction.op, source)
+        if lacks or s.dtype(number).is_complex:
+            raise UnsupportedError(
+                message(
+                    "loop kernel: no code for this instruction",
+                    received=f"{instruction.op} of {source.name}",
+                    expected="a primitive for which unsupported(op, dtype) is False",
+                    fix="run it on the host",
+                )
+            )
 
 
 def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int, ...], chunk: int, node_id: NodeId) -> Command:

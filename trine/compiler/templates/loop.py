@@ -49,7 +49,7 @@ def vector_copies(s: LoopStructure, plan: Schedule, lanes: int) -> int:
 
 
 def unroll(weight: int, accumulators: int) -> int:
-    """Return the number of copies for a body's weight: more where accumulators wait for one another, but few enough to stay in registers."""
+    """Return the number of copies for a body's weight: more where accumulators wait for each other, few enough for the registers."""
     copies = 4 if weight <= 12 and accumulators else 2 if weight <= 80 else 1
     while copies > 1 and copies * accumulators > MAX_ACCUMULATORS:
         copies //= 2
