@@ -16,10 +16,11 @@ from trine.compiler.templates.index_rows import (
     end_kernel,
     load_index,
     pair_loop,
+    rounded_to_memory,
     row_loop,
     word_type,
 )
-from trine.compiler.templates.loop_convert import from_memory, memory_type, to_memory
+from trine.compiler.templates.loop_convert import from_memory, memory_type
 from trine.compiler.templates.loop_types import Context
 from trine.dtypes import DType
 
@@ -64,7 +65,7 @@ def _element(mode: str, dtype: DType) -> str:
 def _combined(c: Context, mode: str, types: tuple[DType, DType], old: str, new: str) -> str:
     """Combine two elements as they stand in memory. Half types are floats in registers, so float32 and a half type mix."""
     dtype, source = types
-    return to_memory(c, combine(c, mode, dtype, from_memory(c, old, dtype), from_memory(c, new, source)), dtype)
+    return rounded_to_memory(c, combine(c, mode, dtype, from_memory(c, old, dtype), from_memory(c, new, source)), dtype)
 
 
 def _emit_put(target: Target, mode: str, types: tuple[DType, DType], index_type: str) -> str:
@@ -123,7 +124,7 @@ def _emit_convert(target: Target, source: DType, destination: DType) -> str:
 
     def body(lane: Lane) -> None:
         value = from_memory(lane.c, lane.load(memory_type(source), x), source)
-        lane.store(memory_type(destination), to_memory(lane.c, value, destination), out)
+        lane.store(memory_type(destination), rounded_to_memory(lane.c, value, destination), out)
 
     low = f.mul("%begin", CONVERT_BLOCK)
     high = f.min(f.mul("%end", CONVERT_BLOCK), count)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from trine.compiler.ir import Function, Module
 from trine.compiler.target import Target
+from trine.compiler.templates.loop_convert import round_to_half, to_memory
 from trine.compiler.templates.loop_types import Context, vector_type
 from trine.dtypes import DType
 
@@ -116,6 +117,11 @@ def pair_loop(f: Function, inner: str) -> Iterator[tuple[str, str, str]]:
         following = f.add(low, 1)
         wraps = f.icmp("eq", following, inner)
         loop.next = [f.add(high, f.value(f"zext i1 {wraps} to i64")), f.select(wraps, 0, following)]
+
+
+def rounded_to_memory(c: Context, value: str, dtype: DType) -> str:
+    """Convert a computed register to what is stored; half types, floats in registers, are rounded."""
+    return to_memory(c, round_to_half(c, value, dtype) if dtype.is_half else value, dtype)
 
 
 def combine(c: Context, kind: str, dtype: DType, a: str, b: str) -> str:

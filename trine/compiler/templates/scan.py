@@ -9,8 +9,8 @@ from __future__ import annotations
 from trine.compiler.ir import Function
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
-from trine.compiler.templates.index_rows import Lane, alignment, begin_kernel, combine, end_kernel, pair_loop, row_loop
-from trine.compiler.templates.loop_convert import cast, from_memory, memory_type, to_memory
+from trine.compiler.templates.index_rows import Lane, alignment, begin_kernel, combine, end_kernel, pair_loop, rounded_to_memory, row_loop
+from trine.compiler.templates.loop_convert import cast, from_memory, memory_type
 from trine.compiler.templates.loop_types import Context
 from trine.dtypes import DType, float32, float64
 
@@ -43,7 +43,7 @@ def _widened(c: Context, value: str, dtype: DType, wide: DType) -> str:
 
 def _rounded(c: Context, total: str, dtype: DType, wide: DType) -> str:
     """Convert an accumulator to what is stored."""
-    return to_memory(c, cast(c, total, wide, dtype), dtype)
+    return rounded_to_memory(c, cast(c, total, wide, dtype), dtype)
 
 
 def _emit_columns(target: Target, kind: str, dtype: DType) -> str:
