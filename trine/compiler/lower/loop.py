@@ -130,8 +130,8 @@ def lower_tile(nest: LoopNest, node_id: NodeId = lambda node: 0) -> tuple[Kernel
 
 def tile_operands(nest: LoopNest) -> list[Operand]:
     """Return the operands of a tile function, in the order of its parameter block."""
-    written = {a for _, a in nest.stores}
-    return [Operand(a.value, a.offset * a.value.dtype.itemsize, _mode(n, nest.instructions, written)) for n, a in enumerate(nest.accesses)]
+    modes = _modes(nest.instructions, nest.stores)
+    return [Operand(a.value, a.offset * a.value.dtype.itemsize, modes.get(n, "r")) for n, a in enumerate(nest.accesses)]
 
 
 # --- forms --------------------------------------------------------------------------------------------------------------------------
@@ -293,11 +293,8 @@ def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int
             values["stream", i] = scratch
             scratch += STREAM_BLOCK * 8
     params: list[int | Kernel] = [values[name] if name in values else _parameter(name, c, node_id) for name in template.names]
-    written = {a for _, a in c.stores}
-    operands = [
-        Operand(w.access.value, w.access.offset * w.access.value.dtype.itemsize, _mode(a, c.instructions, written))
-        for a, w in enumerate(c.walks)
-    ]
+    modes = _modes(c.instructions, c.stores)
+    operands = [Operand(w.access.value, w.access.offset * w.access.value.dtype.itemsize, modes.get(a, "r")) for a, w in enumerate(c.walks)]
     points = prod(c.extents)
     moved = sum(_bytes(c, a) for a in range(len(c.walks)))
     total, group = sizes["total",], sizes["group",]
@@ -311,9 +308,10 @@ def _command(target: Target, nest: LoopNest, c: Canonical, split_axes: tuple[int
     )
 
 
-def _mode(access: int, instructions: list[Instruction], written: set[int]) -> str:
-    loaded = any(i.op == "load" and i.attrs[0] == access for i in instructions)
-    return ("rw" if loaded else "w") if access in written else "r"
+def _modes(instructions: list[Instruction], stores: list[tuple[int, int]]) -> dict[int, str]:
+    """Return how each access that is stored to is used: "w", or "rw" if it is loaded too."""
+    loaded = {i.attrs[0] for i in instructions if i.op == "load"}
+    return {a: "rw" if a in loaded else "w" for _, a in stores}
 
 
 def _bytes(c: Canonical, a: int) -> int:

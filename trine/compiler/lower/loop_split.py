@@ -34,23 +34,26 @@ def chunking(c: Canonical, short_row: int) -> Chunks | None:
     """Return how to cut a reduction, or None where it is too short, its rows are enough, or it takes more than one pass."""
     reduced = [k for k, r in enumerate(c.reduced) if r]
     points = prod(c.extents)
-    if not reduced or points < 2 * CHUNK_POINTS or not is_single_pass(c):
+    if not reduced or points < 2 * CHUNK_POINTS or _has_enough_rows(c, short_row) or not is_single_pass(c):
         return None
     axis = max(reduced, key=lambda k: c.extents[k])
     extent, rest = c.extents[axis], c.row_size() // max(c.extents[axis], 1)
     if c.reduced[-1]:
-        if c.rows() >= ENOUGH_ROWS or c.row_size() <= short_row:
-            return None
         size = max(CHUNK_POINTS // rest, 1)
         size = -(-size // 256) * 256 if axis == reduced[-1] else size
     else:
         last = c.extents[-1]
-        if c.rows() // last >= ENOUGH_ROWS:
-            return None
         size = max(COLUMN_CHUNK // rest, CHUNK_POINTS // (last * rest), 1)
     size = max(size, -(-extent // MAX_CHUNKS))
     count = -(-extent // size)
     return Chunks((0, reduced.index(axis)), axis, size, count) if count > 1 else None
+
+
+def _has_enough_rows(c: Canonical, short_row: int) -> bool:
+    """Return True if there are as many parallel units without cutting rows."""
+    if c.reduced[-1]:
+        return c.rows() >= ENOUGH_ROWS or c.row_size() <= short_row
+    return c.rows() // c.extents[-1] >= ENOUGH_ROWS
 
 
 def _full_instructions(c: Canonical) -> list[bool]:

@@ -5,6 +5,7 @@ bool is ``i1``, integers ``iN``, float16, bfloat16 and float32 are ``float``, fl
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -85,5 +86,10 @@ def round_constant(value: float, dtype: DType) -> float:
     if dtype.name == "bfloat16":
         bits = int(to_bfloat16_bits(value))
         return float(struct.unpack("<f", struct.pack("<I", bits << 16))[0])
+    if dtype.itemsize == 4:
+        try:
+            return float(struct.unpack("<f", struct.pack("<f", value))[0])
+        except OverflowError:
+            return math.copysign(math.inf, value)
     with np.errstate(over="ignore"):
         return float(dtype.numpy.type(value))
