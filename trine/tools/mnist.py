@@ -132,7 +132,7 @@ def _load(source: Source, directory: Path, log: Log) -> Digits:
 
 def _from_cache(source: Source, path: Path) -> Digits:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in NAMES}
     except FileNotFoundError:
         raise
@@ -244,7 +244,10 @@ def parse_table(content: bytes) -> Arrays:
         DataError: the content has another form.
     """
     try:
-        table = np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",", dtype=np.float32)
+        text = gzip.decompress(content).decode("ascii")
+        if not text.strip():
+            raise ValueError("no rows")
+        table = np.loadtxt(io.StringIO(text), delimiter=",", dtype=np.float32, ndmin=2)
         images, labels = table[:, :784].astype(np.uint8).reshape(-1, 28, 28), table[:, 784].astype(np.int64)
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise _damaged("the table of the digits", f"{type(error).__name__}: {error}", "rows of 785 numbers") from error
