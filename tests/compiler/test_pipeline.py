@@ -113,7 +113,9 @@ def test_checker_finds_overlapping_temporaries() -> None:
     x = b.input(0, (8, 8), F32)
     y = b.dot(b.exp(x), b.tanh(x))
     compilation = program_reference.compile_reference(Graph((y,), (x,)))
-    temporaries = {o.value for c in compilation.program.commands if isinstance(c, Command) for o in c.operands if o.value.kind == "temporary"}
+    temporaries = {
+        o.value for c in compilation.program.commands if isinstance(c, Command) for o in c.operands if o.value.kind == "temporary"
+    }
     for value in temporaries:
         value.offset = 0
     first, second = temporaries

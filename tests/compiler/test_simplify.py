@@ -45,7 +45,9 @@ def test_nothing_is_left(node: Node) -> None:
     assert simplified(node) is X
 
 
-@pytest.mark.parametrize("node", [b.add(X, C(0.0)), b.sub(X, C(-0.0)), b.mul(X, C(0.0)), b.cast(b.cast(X, dtypes.float16), F32), b.sub(X, X)])
+@pytest.mark.parametrize(
+    "node", [b.add(X, C(0.0)), b.sub(X, C(-0.0)), b.mul(X, C(0.0)), b.cast(b.cast(X, dtypes.float16), F32), b.sub(X, X)]
+)
 def test_what_changes_bits_stays(node: Node) -> None:
     assert simplified(node).op == node.op
 
@@ -67,7 +69,13 @@ def test_constants_fold() -> None:
 
 def test_movement_of_constants_is_an_expand() -> None:
     full = b.full(7.0, (2, 3), F32)
-    for node in (b.permute(full, (1, 0)), b.reshape(full, (6,)), b.slice(full, (0, 1), (2, 3)), b.flip(full, (0,)), b.pad(full, (1, 0), (0, 0), 7.0)):
+    for node in (
+        b.permute(full, (1, 0)),
+        b.reshape(full, (6,)),
+        b.slice(full, (0, 1), (2, 3)),
+        b.flip(full, (0,)),
+        b.pad(full, (1, 0), (0, 0), 7.0),
+    ):
         result = simplified(node)
         assert result.op == "expand" and result.inputs[0].op == "const" and result.shape == node.shape
 

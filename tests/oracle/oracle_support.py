@@ -29,7 +29,9 @@ def engine(target: Target) -> NativeEngine:
     return NativeEngine(target)
 
 
-def run_native(graph: Graph, arrays: Sequence[np.ndarray], scalars: Sequence[float | int] = (), target: Target | None = None) -> list[np.ndarray]:
+def run_native(
+    graph: Graph, arrays: Sequence[np.ndarray], scalars: Sequence[float | int] = (), target: Target | None = None
+) -> list[np.ndarray]:
     """Check every stage of the compilation, run the graph and return its outputs."""
     target = target or host_target()
     verify(compile_stages(graph, target, 1))

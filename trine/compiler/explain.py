@@ -1,4 +1,7 @@
-"""Text forms of every stage, and what TRINE_DEBUG prints: 1 plans, 2 graphs and fusion decisions, 3 loop nests (and LLVM IR), 4 (assembly)."""
+"""Text forms of every stage, and what TRINE_DEBUG prints: 1 plans, 2 graphs and fusion decisions too, 3 loop nests too.
+
+(LLVM IR, from 3 on, and assembly, at 4, are printed as kernels are compiled: `trine.compiler.compile`.)
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ def print_stages(compilation: Compilation, debug: int) -> None:
     if debug >= 3:
         parts += [format_nest(nest) for nest in compilation.lowering.nests]
     parts.append(format_program(compilation.program))
-    parts += [f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}" for nodes, reason in compilation.lowering.fallbacks]
+    for nodes, reason in compilation.lowering.fallbacks:
+        parts.append(f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}")
     print("\n".join(parts), file=sys.stderr)
 
 
@@ -69,7 +73,8 @@ def format_nest(nest: LoopNest) -> str:
 def _format_access(access: Access, values: dict[Value, str]) -> str:
     value = access.value
     name = f"{value.kind} {value.position}" if value.position >= 0 else values.setdefault(value, f"temporary {chr(97 + len(values) % 26)}")
-    walk = " + ".join([f"{s}*i{k}" if s != 1 else f"i{k}" for k, s in enumerate(access.strides) if s] + [str(access.offset)] * bool(access.offset))
+    parts = [f"{s}*i{k}" if s != 1 else f"i{k}" for k, s in enumerate(access.strides) if s]
+    walk = " + ".join([*parts, str(access.offset)] if access.offset else parts)
     bounds = "".join(f" where {low} <= i{axis} < {high} else {access.fill!r}" for axis, low, high in access.bounds)
     return f"{name} {value.dtype.name}{list(value.shape)} at {walk or '0'}{bounds}"
 

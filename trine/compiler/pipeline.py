@@ -80,7 +80,11 @@ def _has_no_instruction(node: Node) -> bool:
 
 
 def _num_inputs(graph: Graph, order: Sequence[Node]) -> int:
-    return max([len(graph.inputs), *[node.attrs[0] + 1 for node in order if node.op == "input"]])
+    count = len(graph.inputs)
+    for node in order:
+        if node.op == "input":
+            count = max(count, node.attrs[0] + 1)
+    return count
 
 
 def _program(lowering: Lowering, num_inputs: int, arena: int) -> Program:

@@ -44,7 +44,8 @@ def get(name: str) -> Engine:
     if engine is None:
         maker = _MAKERS.get(name)
         if maker is None:
-            raise ArgumentError(message("engine: no such engine", received=repr(name), expected=" or ".join(_MAKERS), fix="set TRINE_ENGINE"))
+            expected = " or ".join(_MAKERS)
+            raise ArgumentError(message("engine: no such engine", received=repr(name), expected=expected, fix="correct TRINE_ENGINE"))
         engine = _engines[key] = maker()
     return engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 
 from trine import config
 from trine.compiler.cache import KernelCache, default_cache, file_name

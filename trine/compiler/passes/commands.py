@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trine.compiler.passes import heavy
+from trine.compiler.lower.index import lower_box
 from trine.compiler.lower.loop import lower_loop
 from trine.compiler.nest import Access, Axis, Instruction, LoopNest
+from trine.compiler.passes import heavy
 from trine.compiler.passes.fuse import FusionPlan
 from trine.compiler.passes.groups import Group, Port
 from trine.compiler.passes.nests import Builder
@@ -185,29 +186,27 @@ class Lowering:
 
     def copy(self, source: Value, target: Value, nodes: tuple[Node, ...]) -> list[AnyCommand]:
         """Return the commands that copy one value to another of the same shape; either may have any strides."""
-        if 0 in source.shape:
+        shape = source.shape
+        return self._copy(heavy.View(source, 0, source.strides, shape), heavy.View(target, 0, target.strides, shape), nodes)
+
+    def _copy(self, source: heavy.View, target: heavy.View, nodes: tuple[Node, ...]) -> list[AnyCommand]:
+        """Return the commands that copy one view to another of the same shape."""
+        shape = source.shape
+        if 0 in shape:
             return []
-        axes = sorted((k for k in range(len(source.shape)) if source.shape[k] != 1), key=lambda k: -target.strides[k])
-        runs: list[tuple[int, int, int]] = []
-        for k in axes:
-            extent, a, b = source.shape[k], source.strides[k], target.strides[k]
-            if runs and runs[-1][1] == a * extent and runs[-1][2] == b * extent:
-                runs[-1] = (runs[-1][0] * extent, a, b)
-            else:
-                runs.append((extent, a, b))
-        runs = runs or [(1, 0, 0)]
+        if source.value.dtype.is_complex:
+            return [
+                *lower_box(source.value, target.value, shape, source.strides, target.strides, source.offset, target.offset, nodes=nodes)
+            ]
+        kept = sorted([k for k, size in enumerate(shape) if size != 1], key=lambda k: -target.strides[k])
         nest = LoopNest(
-            [Axis(extent) for extent, _, _ in runs],
-            [Access(source, 0, tuple([a for _, a, _ in runs])), Access(target, 0, tuple([b for _, _, b in runs]))],
-            [Instruction("load", (), source.dtype, (0,))],
+            [Axis(shape[k]) for k in kept] or [Axis(1)],
+            [Access(view.value, view.offset, tuple([view.strides[k] for k in kept]) or (0,)) for view in (source, target)],
+            [Instruction("load", (), source.value.dtype, (0,))],
             [(0, 1)],
             nodes,
         )
-        try:
-            return [*self._lower_loop(nest)]
-        except UnsupportedError:
-            node = Node("reshape", (nodes[0],), (source.shape,), source.shape, source.dtype)
-            return [HostCommand(node, [source], target)]
+        return [*self._lower_loop(nest)]
 
     def _on_host(self, group: Group, stores: Sequence[tuple[Node, Value, tuple[int, ...] | None]], reason: str) -> None:
         """Run a group node by node with the NumPy reference."""
@@ -243,7 +242,8 @@ class Lowering:
         if 0 in node.shape:
             return
         result = heavy.View(output, 0, view[1] if view is not None else output.strides, node.shape)
-        lowerer = heavy.LOWERERS.get(node.op)
+        is_complex = node.dtype.is_complex or any([operand.dtype.is_complex for operand in node.inputs])
+        lowerer = heavy.LOWERERS.get(node.op) if not is_complex else None
         if lowerer is not None:
             try:
                 self.commands += lowerer(self, node, [self._port(node, port) for port in ports], result)
@@ -251,14 +251,14 @@ class Lowering:
             except UnsupportedError as error:
                 reason = str(error)
         else:
-            reason = f"{node.op}: no native lowering"
+            reason = f"{node.op}: no native kernel{' for complex numbers' if is_complex else ''}"
         self.fallbacks.append(((node,), reason))
         operands = [self._materialized(node, port) for port in ports]
         direct = view is None and output.strides == row_major(output.shape)
         computed = output if direct else self.temporary(node.shape, node.dtype)
         self.commands.append(HostCommand(node, operands, computed))
         if view is not None:
-            self._copy_view(computed, result, node)
+            self.commands += self._copy(heavy.View(computed, 0, computed.strides, node.shape), result, (node,))
         elif not direct:
             self.commands += self.copy(computed, output, (node,))
 
@@ -295,23 +295,8 @@ class Lowering:
             self.aliases[alias] = (view.value, view.offset * dtype.itemsize)
             return alias
         result = self.temporary(shape, dtype)
-        self._copy_strided(view, heavy.View(result, 0, strides, shape), node)
+        self.commands += self._copy(view, heavy.View(result, 0, strides, shape), (node,))
         return result
-
-    def _copy_view(self, source: Value, target: heavy.View, node: Node) -> None:
-        self._copy_strided(heavy.View(source, 0, source.strides, source.shape), target, node)
-
-    def _copy_strided(self, source: heavy.View, target: heavy.View, node: Node) -> None:
-        """Copy one view to another of the same shape."""
-        kept = [k for k, size in enumerate(source.shape) if size != 1]
-        nest = LoopNest(
-            [Axis(source.shape[k]) for k in kept],
-            [Access(view.value, view.offset, tuple([view.strides[k] for k in kept])) for view in (source, target)],
-            [Instruction("load", (), source.value.dtype, (0,))],
-            [(0, 1)],
-            (node,),
-        )
-        self.commands += self._lower_loop(nest)
 
 
 class _Places(dict[Node, Value]):

@@ -393,7 +393,7 @@ class _Fusion:
         self.plan.ports[group] = ports
 
     def _written_as_view(self, node: Node, uses: Uses) -> Group | None:
-        """If a heavy primitive's only user does nothing but copy it to another order of axes, let it write that itself: it takes the user's place."""
+        """If a heavy primitive's only user just copies it to another order of axes, let it write that itself, in the user's place."""
         ((group, indices),) = uses.items()
         if type(group) is not Group or group.node is not None or group.count or group.loads or len(group.roots) != 1 or len(indices) != 1:
             return None
@@ -584,5 +584,3 @@ def _is_cheap(node: Node) -> bool:
         if operand.shape == shape and KIND[operand.op] != "source":
             whole += 1
     return whole <= 1
-
-

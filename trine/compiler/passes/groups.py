@@ -73,7 +73,7 @@ class Group:
         return count
 
     def covers(self, index: Index, shape: tuple[int, ...]) -> int:
-        """Return 2 if the points visit each element of an array at `index` exactly once, 1 if the points of the parallel axes do, else 0."""
+        """Return 2 if the points visit each element of an array at `index` once, 1 if the points of the parallel axes do, else 0."""
         if index.bounds:
             return 0
         axes = simple_axes(index, shape, self.extents)

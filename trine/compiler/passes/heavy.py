@@ -18,7 +18,6 @@ from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
 from trine.core.graph import Node
 from trine.dtypes import DType
-from trine.errors import UnsupportedError
 
 
 @dataclass(eq=False, slots=True)
@@ -67,14 +66,14 @@ def _conv(context: Context, node: Node, operands: Sequence[View], output: View) 
 
 def _conv_input_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     gy, w = operands
-    attributes = ConvAttributes(*node.attrs[1:])
-    return lower_conv_input_grad(context.target, gy.value, w.value, output.value, attributes, context.temporary, context.threads, nodes=(node,))
+    attrs = ConvAttributes(*node.attrs[1:])
+    return lower_conv_input_grad(context.target, gy.value, w.value, output.value, attrs, context.temporary, context.threads, nodes=(node,))
 
 
 def _conv_weight_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     x, gy = operands
-    attributes = ConvAttributes(*node.attrs[1:])
-    return lower_conv_weight_grad(context.target, x.value, gy.value, output.value, attributes, context.temporary, context.threads, nodes=(node,))
+    attrs = ConvAttributes(*node.attrs[1:])
+    return lower_conv_weight_grad(context.target, x.value, gy.value, output.value, attrs, context.temporary, context.threads, nodes=(node,))
 
 
 def _window(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
@@ -89,23 +88,20 @@ def _on_arrays(lower: Callable[..., list[Command]]) -> Lowerer:
 
     def lowerer(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
         values = [view.value for view in operands]
-        if any(value.dtype.is_complex for value in values):
-            raise UnsupportedError(f"{node.op}: no native kernel for complex numbers")
         return lower(context.target, *values, output.value, *node.attrs, context.temporary, context.threads, nodes=(node,))
 
     return lowerer
 
 
 def _scan(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
+    axis, reverse = node.attrs
     x = operands[0].value
-    if x.dtype.is_complex:
-        raise UnsupportedError(f"{node.op}: no native kernel for complex numbers")
-    return lower_scan(context.target, node.op, x, output.value, *node.attrs, context.temporary, context.threads, nodes=(node,))
+    return lower_scan(context.target, node.op, x, output.value, axis, reverse, context.temporary, context.threads, (node,))
 
 
 def _concat(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     values = [view.value for view in operands]
-    return lower_concat(context.target, values, output.value, *node.attrs, context.temporary, context.threads, nodes=(node,))
+    return lower_concat(context.target, values, output.value, node.attrs[0], context.temporary, context.threads, (node,))
 
 
 LOWERERS: dict[str, Lowerer] = {

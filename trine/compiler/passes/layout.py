@@ -1,7 +1,7 @@
 """Layouts: which stored arrays have their channels last.
 
-Convolutions and windows read and write (N, *spatial, C) memory fastest. What they write, and what is computed from that point by point, is kept
-so; inputs and outputs of the graph are row-major. Other readers walk the strides as they are.
+Convolutions and windows read and write (N, *spatial, C) memory fastest. What they write, and what is computed from that point by point, is
+kept so; inputs and outputs of the graph are row-major. Other readers walk the strides as they are.
 """
 
 from __future__ import annotations

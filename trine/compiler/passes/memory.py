@@ -1,4 +1,4 @@
-"""Memory: where each value lives. Temporaries share the arena by lifetime; donated inputs are written in place where nobody reads them later."""
+"""Memory: where each value lives. Temporaries share the arena by lifetime."""
 
 from __future__ import annotations
 

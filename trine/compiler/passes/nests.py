@@ -17,8 +17,8 @@ from trine.core.graph import Node
 class Builder:
     """Makes the loop nest of one group.
 
-    `place(node)` gives the value that a load reads; `stores` are (node, value, shape) triples: what the nest writes, and the shape whose row-major
-    order is that of the value where it is not the value's own.
+    `place[node]` is the value that a load reads; `stores` are (node, value, shape) triples: what the nest writes, and the shape whose
+    row-major order is that of the value where it is not the value's own.
     """
 
     def __init__(self, group: Group) -> None:

@@ -27,8 +27,8 @@ KIND: Final[dict[str, str]] = {name: _KIND_OF_FAMILY.get(row.family, HEAVY) for 
 
 # Elementwise primitives that take more than a few instructions per vector.
 EXPENSIVE: Final = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv lgamma digamma sigmoid "
-    "pow atan2 nextafter sqrt rsqrt reciprocal div floor_div remainder fmod random_bits".split()
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv lgamma digamma "
+    "sigmoid pow atan2 nextafter sqrt rsqrt reciprocal div floor_div remainder fmod random_bits".split()
 )
 # Of these, the ones that are cheap enough to be evaluated again rather than stored, where they have one operand.
 MODERATE: Final = frozenset({"sqrt", "rsqrt", "reciprocal", "div"})

@@ -58,9 +58,9 @@ def verify_order(plan: FusionPlan, order: Sequence[Group]) -> None:
     done: set[Node] = set()
     for group in order:
         reads = [p.source for p in plan.ports[group]] if group.node is not None else [e[0] for e in group.entries if e[2] is None]
-        for node in reads:
-            if node is not None and node.op != "input" and node not in done:
-                _fail("schedule", f"{node} is read before it is stored")
+        for read in reads:
+            if read is not None and read.op != "input" and read not in done:
+                _fail("schedule", f"{read} is read before it is stored")
         done.update([group.node] if group.node is not None else group.roots)
         if group.node in plan.views:
             done.add(plan.views[group.node][0])
@@ -73,7 +73,8 @@ def verify_nest(nest: LoopNest) -> None:
     for number, instruction in enumerate(nest.instructions):
         if any(not 0 <= a < number for a in instruction.args):
             _fail("nest", f"instruction {number} ({instruction.op}) uses {instruction.args}")
-        if instruction.row and instruction.op not in ("reduce", "load", "iota") and not all(nest.instructions[a].row for a in instruction.args):
+        from_rows = instruction.op in ("reduce", "load", "iota") or all(nest.instructions[a].row for a in instruction.args)
+        if instruction.row and not from_rows:
             _fail("nest", f"row instruction {number} ({instruction.op}) of a full operand")
         if instruction.op == "load" and nest.accesses[instruction.attrs[0]].value.dtype is not instruction.dtype:
             _fail("nest", f"load {number} of another dtype")

@@ -43,7 +43,10 @@ class Index:
         self.fill = fill
 
     def __repr__(self) -> str:
-        axes = [" + ".join([f"{c}*i{a}" if c != 1 else f"i{a}" for a, c in terms] + [str(o)] * bool(o or not terms)) for o, terms in self.expressions]
+        axes = []
+        for offset, terms in self.expressions:
+            parts = [f"{c}*i{a}" if c != 1 else f"i{a}" for a, c in terms]
+            axes.append(" + ".join([*parts, str(offset)] if offset or not terms else parts))
         return "[" + ", ".join(axes) + "]" + (f" within {self.bounds} else {self.fill}" if self.bounds else "")
 
 
@@ -230,7 +233,8 @@ def _unflatten(flat: Expression, shape: Sequence[int], sizes: Sequence[int]) -> 
     result: list[Expression] = []
     for size in reversed(shape[1:]):
         offset, terms = flat
-        low, outer = [], []
+        low: list[tuple[int, int]] = []
+        outer: list[tuple[int, int]] = []
         for axis, coefficient in terms:
             (outer if coefficient % size == 0 else low).append((axis, coefficient))
         inner_offset = offset % size
