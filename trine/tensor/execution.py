@@ -72,10 +72,10 @@ def flush_trace(trace: Trace) -> None:
     try:
         entry = _plan(trace, slots, donations)
         outputs = _run(entry.executable, trace.leaves, trace.scalars)
+        _commit(trace, entry, by_slot, outputs)
     except Exception as error:
         _abandon(trace, by_slot, stale, error)
         raise
-    _commit(trace, entry, by_slot, outputs)
     _mark_stale(stale)
 
 
@@ -204,26 +204,20 @@ def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Frag
     for node, buffer in zip(spec.residuals, outputs[len(outputs) - len(spec.residuals) :], strict=True):
         tensors[node] = concrete(buffer, Meta.of(node.shape, node.dtype))
     nodes = trace.nodes()
-    slot_of = {nodes[slot]: slot for slot in range(len(nodes))}
+    # by node, not by slot: an operation that changes nothing (a copy to the same dtype) gives another slot to its operand's node
+    leaf_tensors = {nodes[slot]: tensor for slot, tensor in trace.leaf_tensors.items()}
+    receivers = leaf_tensors | {nodes[slot]: r for found in (trace.hooked, trace.cuts) for slot, r in found.items()}
     scalars = {}
     for node in spec.sources:
         if node.op == "scalar":
             scalars[node] = trace.scalars[node.attrs[0]]
         else:
-            tensors[node] = trace.leaf_tensors[slot_of[node]]
-    fragment = Fragment(spec, tensors, scalars, [_receiver(trace, slot_of[n]) for n in spec.leaves])
+            tensors[node] = leaf_tensors[node]
+    fragment = Fragment(spec, tensors, scalars, [receivers[n] for n in spec.leaves])
     for node, tensor in tensors.items():
         if id(tensor) in trace.donors:
             fragment.versions[node] = -1  # written after it was read here: its old value is gone
     return fragment
-
-
-def _receiver(trace: Trace, slot: int) -> object:
-    """Return what receives the gradient at a slot: a custom function's cut, a hooked tensor, or a leaf tensor."""
-    for receivers in (trace.cuts, trace.hooked):
-        if slot in receivers:
-            return receivers[slot]
-    return trace.leaf_tensors[slot]
 
 
 def concrete(buffer: Buffer, meta: Meta) -> Handle:
