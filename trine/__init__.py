@@ -10,136 +10,26 @@ tensor([2., 4.])
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trine import dtypes as _dtypes
-from trine.dtypes import (
-    DType,
-    bfloat16,
-    complex64,
-    complex128,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
-from trine.errors import TrineError
-from trine.ops import *  # noqa: F403
-from trine.ops import __all__ as _ops_names
-from trine.runtime.random import Generator
-from trine.serialization import load, save
-from trine.session import (
-    cache_info,
-    eager,
-    get_num_threads,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    seed,
-    set_engine,
-    set_num_threads,
-    set_rng_state,
-    synchronize,
-)
-from trine.tensor import Tensor
-from trine.tensor.convert import as_tensor, from_dlpack, from_numpy, get_default_dtype, set_default_dtype, tensor
-from trine.tensor.device import Device as device
-from trine.tensor.grad_mode import (
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-    no_grad,
-    set_grad_enabled,
-)
-from trine.tensor.printing import set_printoptions
-from trine.tensor.size import Size
+if TYPE_CHECKING:
+    from trine.namespace import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-bool = _dtypes.bool_
-float = float32
-double = float64
-half = float16
-int = int32
-long = int64
-short = int16
-cfloat = complex64
-cdouble = complex128
-dtype = DType
-
 _MODULES = ("autograd", "data", "nn", "optim", "utils")
-
-__all__ = [
-    *_ops_names,
-    *_MODULES,
-    "DType",
-    "Generator",
-    "Size",
-    "Tensor",
-    "TrineError",
-    "as_tensor",
-    "bfloat16",
-    "bool",
-    "cache_info",
-    "cdouble",
-    "cfloat",
-    "complex64",
-    "complex128",
-    "device",
-    "double",
-    "dtype",
-    "eager",
-    "enable_grad",
-    "float",
-    "float16",
-    "float32",
-    "float64",
-    "from_dlpack",
-    "from_numpy",
-    "get_default_dtype",
-    "get_num_threads",
-    "get_rng_state",
-    "half",
-    "inference_mode",
-    "initial_seed",
-    "int",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "is_grad_enabled",
-    "is_inference_mode_enabled",
-    "load",
-    "long",
-    "manual_seed",
-    "no_grad",
-    "save",
-    "seed",
-    "set_default_dtype",
-    "set_engine",
-    "set_grad_enabled",
-    "set_num_threads",
-    "set_printoptions",
-    "set_rng_state",
-    "short",
-    "synchronize",
-    "tensor",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"trine.{name}")
+    if name == "__all__" or not name.startswith("_"):
+        importlib.import_module("trine.namespace")
+        if name in globals():
+            return globals()[name]
     raise AttributeError(f"module 'trine' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    importlib.import_module("trine.namespace")
+    return sorted({*globals(), *_MODULES})

@@ -1,5 +1,6 @@
 """Datasets, samplers and the DataLoader."""
 
+from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
 from trine.data.collate import default_collate
 from trine.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from trine.data.loader import DataLoader

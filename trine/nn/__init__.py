@@ -1,5 +1,6 @@
 """Layers and models."""
 
+from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
 from trine.nn import functional, init
 from trine.nn.activation import (
     ELU,

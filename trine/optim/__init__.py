@@ -1,5 +1,6 @@
 """Optimizers."""
 
+from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
 from trine.optim.adam import Adam, AdamW
 from trine.optim.optimizer import Optimizer
 from trine.optim.sgd import SGD
