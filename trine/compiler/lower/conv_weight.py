@@ -185,8 +185,9 @@ def _tiles(
         table: list[int | Kernel] = []
         last = slices.channels % slices.size or slices.size
         kernels = [weight_micro(dtype, 1, size, False) for size in (slices.size, last)]
-        for number, parts in enumerate(itertools.product(*offsets)):
-            table += [sum(parts), number * slices.channels * row, *kernels]
+        positions = itertools.product(*(range(n) for n in taps))
+        for number, (parts, (_, h, w)) in enumerate(zip(itertools.product(*offsets), positions, strict=True)):
+            table += [sum(parts), number * slices.channels * row, h * dilation[1], w * dilation[2], *kernels]
         return table, 0, 0, 0
     elif dilation[2] == 1 or taps[2] == 1:
         # The taps of a row read adjacent channels: one run.
@@ -221,5 +222,5 @@ def _tile_table(
             for j in range(0, length, p):
                 kernel = weight_micro(dtype, min(q, q_taps - i), min(p, length - j), depthwise)
                 a_offset = base + i * a_q + j * unit
-                table += [a_offset, number * q_taps * d_q + i * d_q + j * row, kernel, kernel]
+                table += [a_offset, number * q_taps * d_q + i * d_q + j * row, 0, 0, kernel, kernel]
     return table

@@ -217,14 +217,14 @@ def _channels(
 
 _WEIGHT_ARGUMENTS = (
     ("ptr noalias", "a"), ("i64", "an"), ("i64", "ah"), ("i64", "aw"), ("i64", "aq"), ("i64", "ap"), ("ptr noalias", "b"), ("i64", "bn"),
-    ("i64", "nn"), ("i64", "nh"), ("i64", "nw"), ("ptr noalias", "d"), ("i64", "dq"), ("i64", "accumulate"),
+    ("i64", "bh"), ("i64", "nn"), ("i64", "nh"), ("i64", "nw"), ("ptr noalias", "d"), ("i64", "dq"), ("i64", "accumulate"),
 )  # fmt: skip
 
 
 def weight_micro(dtype: DType, q: int, p: int, depthwise: bool) -> Kernel:
     """Return the micro-kernel of a tile of q by p weights (times a panel of output channels).
 
-    ``d[i, j, channel] (+)= sum over images, rows and columns of a[pixel + i * aq + j] * b[pixel, channel]``: b holds the pixels of an image
+    ``d[i, j, channel] (+)= sum over images, rows and columns of a[pixel + i * aq + j] * b[pixel, channel]``: b holds the pixels of a row
     one after the other, a panel each; j counts elements. In the depthwise form j counts taps of stride `ap` and a is a panel too.
     """
     key = ("conv_weight_micro", dtype.name, q, p, depthwise)
@@ -241,10 +241,10 @@ def _emit_weight(target: Target, dtype: DType, q: int, p: int, depthwise: bool) 
     sums = _begin(f, v, outputs, masks, "%accumulate", aligned=True)
     with f.loop(0, "%nn", 1, [(v.type, s) for s in sums]) as image:
         a0, b0 = f.gep("%a", f.mul(image.index, "%an")), f.gep("%b", f.mul(image.index, "%bn"))
-        with f.loop(0, "%nh", 1, [("ptr", b0), *((v.type, s) for s in image.carried)]) as row:
-            state = [f.gep(a0, f.mul(row.index, "%ah")), *row.carried]
+        with f.loop(0, "%nh", 1, [(v.type, s) for s in image.carried]) as row:
+            state = [f.gep(a0, f.mul(row.index, "%ah")), f.gep(b0, f.mul(row.index, "%bh")), *row.carried]
             row.next = _row_of_weights(f, v, state, q, p, depthwise)
-        image.next = row.out[1:]
+        image.next = row.out
     for value, address in zip(image.out, outputs, strict=True):
         v.store(value, address, aligned=True)
     f.ret()
@@ -252,7 +252,7 @@ def _emit_weight(target: Target, dtype: DType, q: int, p: int, depthwise: bool) 
 
 
 def _row_of_weights(f: Function, v: Vectors, state: list[str], q: int, p: int, depthwise: bool) -> list[str]:
-    """The loop over the pixels of a row; `state` is a's pointer, b's pointer and the accumulators; returns the last two."""
+    """The loop over the pixels of a row; `state` is a's pointer, b's pointer and the accumulators; returns the latter."""
     rows = [f.gep(state[0], f.mul("%aq", i)) if i else state[0] for i in range(q)]
     types = ["ptr"] * (q + 1) + [v.type] * (len(state) - 2)
     state = [*rows, *state[1:]]
@@ -277,4 +277,4 @@ def _row_of_weights(f: Function, v: Vectors, state: list[str], q: int, p: int, d
                 b = f.gep(b, panel)
             pixel.next = [*pointers, b, *acc]
         state = pixel.out
-    return state[q:]
+    return state[q + 1 :]

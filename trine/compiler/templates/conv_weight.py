@@ -35,8 +35,8 @@ _FIELDS = (
     "tiles", "first_tile",
 )  # fmt: skip
 FIELDS = BLOCK_FIELDS + COPY_FIELDS + _FIELDS
-# A tile: byte offset into the slice, byte offset into the partial sums, kernels of a whole slice and of the last.
-TILE_FIELDS = ("a_offset", "d_offset", "k0", "k1")
+# A tile: byte offsets into the slice and into the partial sums, row and column of its tap, kernels of a whole slice and of the last.
+TILE_FIELDS = ("a_offset", "d_offset", "tap_h", "tap_w", "k0", "k1")
 OPERANDS = 3
 
 
@@ -129,7 +129,7 @@ def _emit(target: Target, dtype: DType, form: WeightForm) -> str:
                     if not depthwise:
                         d = f.gep(d, f.mul(part.index, g["slice_bytes"]))
                     b = b_block.panel("0" if depthwise else panel.index)
-                    _emit_tiles(f, g, extent, a, b, b_block, d, last, continued)
+                    _emit_tiles(f, v, g, form, start, extent, a, b, b_block, d, last, continued)
     f.ret()
     return module.text()
 
@@ -146,9 +146,10 @@ class _Gradient:
         for axis in "ndhw":
             self.block = f.gep(self.block, f.mul(start[axis], g["y_stride_" + axis]))
         if form.direct_gradient:
-            self.image, self.plane = g["y_stride_n"], g["y_stride_d"]
+            self.row, self.image, self.plane = g["y_stride_h"], g["y_stride_n"], g["y_stride_d"]
         else:
-            self.image = f.mul(f.mul(extent["h"], extent["w"]), VECTORS * v.bytes)
+            self.row = f.mul(extent["w"], VECTORS * v.bytes)
+            self.image = f.mul(self.row, extent["h"])
             self.plane = f.mul(self.image, extent["n"])
 
     def panel(self, number: str) -> str:
@@ -181,19 +182,36 @@ class _Gradient:
 
 
 def _emit_tiles(
-    f: Function, g: dict[str, str], extent: dict[str, str], a: str, b: str, gradient: _Gradient, d: str, last: str, continued: str
-) -> None:
+    f: Function, v: Vectors, g: dict[str, str], form: WeightForm, start: dict[str, str], extent: dict[str, str], a: str, b: str,
+    gradient: _Gradient, d: str, last: str, continued: str,
+) -> None:  # fmt: skip
     """All tiles of weights of a slice and a panel."""
     with f.loop(0, g["tiles"]) as number:
         tile = load_entry(f, TILE_FIELDS, f.add(g["first_tile"], f.mul(number.index, len(TILE_FIELDS))))
         kernel = f.select(last, tile["k1"], tile["k0"], "ptr")
-        a_tile, d_tile = f.gep(a, tile["a_offset"]), f.gep(d, tile["d_offset"])
-        with f.loop(0, extent["d"], 1, [("ptr", b), ("i64", continued)]) as plane:
+        a_tile, b_tile, d_tile = f.gep(a, tile["a_offset"]), b, f.gep(d, tile["d_offset"])
+        count = {"h": extent["h"], "w": extent["w"]}
+        if not form.dense and not form.depthwise:
+            # A tile of one tap: only the outputs that it connects to the input, not to padding.
+            for axis, b_stride in (("h", gradient.row), ("w", str(VECTORS * v.bytes))):
+                low, count[axis] = _inside(f, g, axis, start[axis], extent[axis], tile["tap_" + axis])
+                a_tile, b_tile = f.gep(a_tile, f.mul(low, g["a_stride_" + axis])), f.gep(b_tile, f.mul(low, b_stride))
+        with f.loop(0, extent["d"], 1, [("ptr", b_tile), ("i64", continued)]) as plane:
             f.call_pointer(
                 "void", kernel,
                 ("ptr", f.gep(a_tile, f.mul(plane.index, g["a_stride_d"]))), ("i64", g["a_stride_n"]), ("i64", g["a_stride_h"]),
                 ("i64", g["a_stride_w"]), ("i64", g["a_q"]), ("i64", g["a_p"]), ("ptr", plane.carried[0]), ("i64", gradient.image),
-                ("i64", extent["n"]), ("i64", extent["h"]), ("i64", extent["w"]), ("ptr", d_tile), ("i64", g["d_q"]),
+                ("i64", gradient.row), ("i64", extent["n"]), ("i64", count["h"]), ("i64", count["w"]), ("ptr", d_tile), ("i64", g["d_q"]),
                 ("i64", plane.carried[1]),
             )  # fmt: skip
             plane.next = [f.gep(plane.carried[0], gradient.plane), "1"]
+
+
+def _inside(f: Function, g: dict[str, str], axis: str, start: str, extent: str, tap: str) -> tuple[str, str]:
+    """Return the first output of a block that meets the input at a tap, and the number of them."""
+    step = g["step_" + axis]
+    round_up = f.sub(step, 1)
+    position = f.add(f.sub(f.mul(start, step), g["low_" + axis]), tap)
+    low = f.udiv(f.add(f.max(f.sub(0, position), 0), round_up), step)
+    high = f.udiv(f.add(f.max(f.sub(g["in_" + axis], position), 0), round_up), step)
+    return low, f.max(0, f.sub(f.min(high, extent), low))
