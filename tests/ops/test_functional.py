@@ -172,7 +172,11 @@ def test_normalization() -> None:
 
 def test_batch_norm_training() -> None:
     x = randn(4, 3, 2, 2)
-    check(lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True), lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), x, positive(3), randn(3), rtol=1e-4)  # fmt: skip
+
+    def normalized(function: Any) -> Any:
+        return lambda x, w, b: function(x, None, None, w, b, training=True)
+
+    check(normalized(ops.batch_norm), normalized(F.batch_norm), x, positive(3), randn(3), rtol=1e-4)
     mean, variance = tensor(np.zeros(3, np.float32)), tensor(np.ones(3, np.float32))
     their_mean, their_variance = torch.zeros(3), torch.ones(3)
     ops.batch_norm(tensor(x), mean, variance, training=True, momentum=0.3)

@@ -237,6 +237,12 @@ def _fitting(value: Node, shape: tuple[int, ...]) -> Node:
     return value
 
 
+def _selected(input: Tensor, box: Box) -> Tensor:
+    """Return the view of a box, or the tensor itself where the box is all of it."""
+    is_whole = box.shape == box.stop == tuple(input.shape) and not any(box.start) and all(s == 1 for s in box.step)
+    return input if is_whole else record_view(box_view, input, box)
+
+
 def getitem(input: Tensor, index: Any) -> Tensor:
     """Return ``input[index]``: a view for integers, slices, None and ...; a copy for index tensors and masks.
 
@@ -252,9 +258,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         tensor([5, 0])
     """
     box, advanced = parse_index(index, input.shape)
-    view = record_view(box_view, input, box)
     if not advanced:
-        return view
+        return record_view(box_view, input, box)
+    view = _selected(input, box)
     indices = _integer_indices(advanced, box.shape)
     axes = tuple(sorted(indices))
     result: Tensor = record(_take_indices, (view, *[indices[axis] for axis in axes]), axes)
@@ -274,7 +280,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         tensor([0., 5., 5.])
     """
     box, advanced = parse_index(index, input.shape)
-    view = record_view(box_view, input, box)
+    view = _selected(input, box)
     if not advanced:
         view.copy_(_broadcastable(value, view))
         return

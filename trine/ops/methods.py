@@ -64,7 +64,7 @@ METHODS: dict[str, Function] = {
         """argwhere gather index_add index_copy index_fill index_put index_select masked_scatter masked_select nonzero scatter scatter_add
         scatter_reduce take take_along_dim""",
     ),
-    **_named(sorting, "argsort bincount histc isin kthvalue median quantile sort topk unique unique_consecutive"),
+    **_named(sorting, "argsort bincount histc kthvalue median quantile sort topk unique unique_consecutive"),
     **_named(random, "bernoulli multinomial"),
     **_named(creation, "new_empty new_full new_ones new_zeros"),
     **_named(

@@ -150,7 +150,8 @@ def _quantile(x: Node, q: Node, dim: int | None, keepdim: bool, interpolation: s
         low = high = b.round(position)
     elif interpolation in ("lower", "higher"):
         low = high = low if interpolation == "lower" else high
-    below, above = (b.take(ordered, b.cast(p, dtypes.int64), 0) for p in (low, high))
+    shape = (*q.shape, *ordered.shape[1:])
+    below, above = (b.reshape(b.take(ordered, b.reshape(b.cast(p, dtypes.int64), (-1,)), 0), shape) for p in (low, high))
     weight = number(0.5, position) if interpolation == "midpoint" else b.sub(position, low)
     weight = b.reshape(weight, (*weight.shape, *(1,) * (len(below.shape) - len(weight.shape))))
     result = b.add(below, b.mul(weight, b.sub(above, below)))
