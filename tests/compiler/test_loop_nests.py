@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nest_reference import check, row_major
 
 from trine import dtypes
+from trine.compiler.lower import loop
 from trine.compiler.nest import Access, Axis, Instruction, LoopNest
 from trine.compiler.program import Value
 from trine.core.reference_base import encode
@@ -139,6 +140,56 @@ def test_softmax_in_place_keeps_what_later_passes_read() -> None:
     nest, x = softmax(9, 200)
     nest.accesses[1] = Access(x, 0, x.strides)
     check(nest, {x: np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)})
+
+
+def test_values_too_large_to_keep_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nest, x = softmax(3, 150)
+    contents = {x: np.random.default_rng(0).standard_normal(x.shape)}
+    kept = check(nest, contents)[0]
+    monkeypatch.setattr(loop, "KEPT_BYTES", 0)
+    again = check(nest, contents)[0]
+    assert kept.scratch > 0
+    assert again.scratch == 0
+    assert again.kernel.key != kept.kernel.key
+
+
+@pytest.mark.parametrize("dtype", [float32, dtypes.bfloat16], ids=lambda d: d.name)
+def test_layer_norm_with_its_statistics(dtype: DType) -> None:
+    rows, columns = 20, 150
+    x, w, b = row_major((rows, columns), dtype), row_major((columns,), dtype), row_major((columns,), dtype)
+    y, mean, scale = (
+        row_major((rows, columns), dtype, "output"),
+        row_major((rows,), float32, "output"),
+        row_major((rows,), float32, "output"),
+    )
+    nest = LoopNest([Axis(rows), Axis(columns, True)])
+    strides = [(columns, 1), (0, 1), (0, 1), (columns, 1), (1, 0), (1, 0)]
+    nest.accesses = [Access(v, 0, s) for v, s in zip((x, w, b, y, mean, scale), strides, strict=True)]
+    wide = (float32,)
+    nest.instructions = [
+        *(Instruction("load", (), dtype, (k,)) for k in range(3)),
+        *(Instruction("cast", (k,), float32, wide) for k in range(3)),
+        Instruction("reduce", (3,), float32, ("sum",), True),
+        Instruction("const", (), float32, (1 / columns,), True),
+        Instruction("mul", (6, 7), float32, (), True),
+        Instruction("sub", (3, 8), float32),
+        Instruction("mul", (9, 9), float32),
+        Instruction("reduce", (10,), float32, ("sum",), True),
+        Instruction("mul", (11, 7), float32, (), True),
+        Instruction("rsqrt", (12,), float32, (), True),
+        Instruction("mul", (9, 13), float32),
+        Instruction("mul", (14, 4), float32),
+        Instruction("add", (15, 5), float32),
+        Instruction("cast", (16,), dtype, (dtype,)),
+    ]
+    nest.stores = [(17, 3), (8, 4), (13, 5)]
+    rng = np.random.default_rng(0)
+    held = {v: rng.standard_normal(v.shape) for v in (x, w, b)}
+    check(
+        nest,
+        {v: encode(a.astype(np.float32), dtype) if dtype.is_half else a for v, a in held.items()},
+        scale=2e6 if dtype is float64 else 10,
+    )
 
 
 def reduction(shape: tuple[int, ...], reduced: str, kind: str, dtype: DType) -> tuple[LoopNest, Value]:
