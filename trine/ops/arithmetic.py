@@ -221,7 +221,7 @@ shift_left_nodes = _bitwise(b.shift_left)
 shift_right_nodes = _bitwise(b.shift_right)
 
 true_divide = _binary(
-    "true_divide", div_nodes, "Return ``input / other``; integers give floats.", "trine.tensor([3, 4]), 2", "[1.5000, 2.0000]"
+    "true_divide", div_nodes, "Return ``input / other``; integers give floats.", "trine.tensor([3, 4]), 2", "[1.5, 2. ]"
 )
 floor_divide = _binary("floor_divide", floor_divide_nodes, "Return the quotient rounded down.", "trine.tensor([7, -7]), 2", "[ 3, -4]")
 remainder = _binary("remainder", remainder_nodes, "Return the remainder with the sign of `other`.", "trine.tensor([7, -7]), 4", "[3, 1]")
@@ -241,10 +241,10 @@ minimum = _binary(
     "[1, 2]",
 )
 fmax = _binary(
-    "fmax", _fmax, "Return the larger element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[1.0000, 0.5000]"
+    "fmax", _fmax, "Return the larger element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[1. , 0.5]"
 )
 fmin = _binary(
-    "fmin", _fmin, "Return the smaller element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[0.5000, 0.5000]"
+    "fmin", _fmin, "Return the smaller element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[0.5, 0.5]"
 )
 atan2 = _binary("atan2", _atan2, "Return the angle of the point (other, input).", "trine.tensor([1., -1.]), 1.0", "[ 0.7854, -0.7854]")
 copysign = _binary("copysign", _copysign, "Return `input` with the sign of `other`.", "trine.tensor([1., -2.]), -1.0", "[-1., -2.]")
@@ -253,7 +253,7 @@ nextafter = _binary(
     _nextafter,
     "Return the next representable number towards `other`.",
     "trine.tensor([1.]), trine.tensor([2.])",
-    "[1.0000]",
+    "[1.]",
 )
 hypot = _binary(
     "hypot",
@@ -284,7 +284,7 @@ heaviside = _binary(
     _heaviside,
     "Return 0 below zero, 1 above, and `other` at zero.",
     "trine.tensor([-1., 0.]), trine.tensor([0.5])",
-    "[0.0000, 0.5000]",
+    "[0. , 0.5]",
 )
 bitwise_and = _binary("bitwise_and", bitwise_and_nodes, "Return the bitwise and of integers or bool.", "trine.tensor([6]), 3", "[2]")
 bitwise_or = _binary("bitwise_or", bitwise_or_nodes, "Return the bitwise or of integers or bool.", "trine.tensor([6]), 3", "[7]")
@@ -358,7 +358,7 @@ def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.mul(trine.tensor([1, 2]), 2.5)
-        tensor([2.5000, 5.0000])
+        tensor([2.5, 5. ])
     """
     result: Tensor = record(mul_nodes, (input, other))
     return result if out is None else write_out(result, out)
@@ -373,7 +373,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
     Example:
         >>> import trine
         >>> trine.div(trine.tensor([7, -7]), 2)
-        tensor([ 3.5000, -3.5000])
+        tensor([ 3.5, -3.5])
         >>> trine.div(trine.tensor([7, -7]), 2, rounding_mode="trunc")
         tensor([ 3, -3])
     """
@@ -490,7 +490,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     Example:
         >>> import trine
         >>> trine.clamp(trine.tensor([-2., 0.5, 3.]), min=-1, max=1)
-        tensor([-1.0000,  0.5000,  1.0000])
+        tensor([-1. ,  0.5,  1. ])
     """
     if min is None and max is None:
         raise ArgumentError(message("clamp: no bound", received="min=None, max=None", expected="at least one of min and max"))
@@ -572,7 +572,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
     Example:
         >>> import trine
         >>> trine.lerp(trine.tensor([0., 10.]), trine.tensor([10., 20.]), 0.25)
-        tensor([ 2.5000, 12.5000])
+        tensor([ 2.5, 12.5])
     """
     return write_out(record(_lerp, (input, end, weight)), out)
 

@@ -120,7 +120,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.bmm(trine.ones(2, 1, 3), trine.ones(2, 3, 1)).shape
-        Size([2, 1, 1])
+        trine.Size([2, 1, 1])
     """
     return write_out(record(_bmm, (input, mat2)), out)
 
@@ -255,7 +255,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.linear(trine.tensor([[1., 2.]]), trine.tensor([[1., 1.]]), trine.tensor([0.5]))
-        tensor([[3.5000]])
+        tensor([[3.5]])
     """
     if bias is None:
         result: Tensor = record(linear_nodes, (input, weight))
@@ -325,7 +325,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2) -> Tensor:
     Example:
         >>> import trine
         >>> trine.tensordot(trine.ones(2, 3), trine.ones(3, 4), dims=1).shape
-        Size([2, 4])
+        trine.Size([2, 4])
     """
     if isinstance(dims, int):
         first, second = tuple(range(a.dim() - dims, a.dim())), tuple(range(dims))

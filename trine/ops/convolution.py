@@ -235,7 +235,7 @@ def unfold(input: Tensor, kernel_size: Size, dilation: Size = 1, padding: Size =
     Example:
         >>> import trine
         >>> trine.nn.functional.unfold(trine.ones(1, 1, 2, 2), 2).shape
-        Size([1, 4, 1])
+        trine.Size([1, 4, 1])
     """
     windows = (("kernel_size", kernel_size), ("dilation", dilation), ("padding", padding), ("stride", stride))
     result: Tensor = record(_unfold, (input,), *[spatial("unfold", name, value, 2) for name, value in windows])
@@ -266,7 +266,7 @@ def fold(input: Tensor, output_size: Size, kernel_size: Size, dilation: Size = 1
     Example:
         >>> import trine
         >>> trine.nn.functional.fold(trine.ones(1, 4, 1), 2, 2).shape
-        Size([1, 1, 2, 2])
+        trine.Size([1, 1, 2, 2])
     """
     windows = (
         ("output_size", output_size),

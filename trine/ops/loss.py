@@ -138,7 +138,7 @@ def smooth_l1_loss(
     Example:
         >>> import trine
         >>> trine.nn.functional.smooth_l1_loss(trine.tensor([0., 3.]), trine.tensor([1., 0.]))
-        tensor(1.5000)
+        tensor(1.5)
     """
     reduction = check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     _warn_if_broadcast("smooth_l1_loss", input, target)
@@ -163,7 +163,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     Example:
         >>> import trine
         >>> trine.nn.functional.huber_loss(trine.tensor([0., 3.]), trine.tensor([1., 0.]))
-        tensor(1.5000)
+        tensor(1.5)
     """
     check_reduction("huber_loss", reduction)
     _warn_if_broadcast("huber_loss", input, target)
@@ -526,7 +526,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, red
     Example:
         >>> import trine
         >>> trine.nn.functional.hinge_embedding_loss(trine.tensor([0.25]), trine.tensor([-1.]))
-        tensor(0.7500)
+        tensor(0.75)
     """
     check_reduction("hinge_embedding_loss", reduction)
     result: Tensor = record(_hinge_embedding, (input, target), float(margin), reduction)
@@ -617,7 +617,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     Example:
         >>> import trine
         >>> trine.cosine_similarity(trine.tensor([[3., 4.]]), trine.tensor([[4., 3.]]))
-        tensor([0.9600])
+        tensor([0.96])
     """
     result: Tensor = record(_cosine_similarity_along, (x1, x2), dim, float(eps))
     return result
@@ -657,7 +657,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     Example:
         >>> import trine
         >>> trine.nn.functional.pairwise_distance(trine.tensor([[3., 0.]]), trine.tensor([[0., 4.]]))
-        tensor([5.0000])
+        tensor([5.])
     """
     result: Tensor = record(_pairwise_distance, (x1, x2), float(p), float(eps), keepdim)
     return result
@@ -686,7 +686,7 @@ def triplet_margin_loss(
         >>> import trine
         >>> x = trine.tensor([[0., 0.]])
         >>> trine.nn.functional.triplet_margin_loss(x, x, trine.tensor([[3., 4.]]), margin=6.0)
-        tensor(1.0000)
+        tensor(1.)
     """
     check_reduction("triplet_margin_loss", reduction)
     result: Tensor = record(_triplet, (anchor, positive, negative), float(margin), float(p), float(eps), swap, reduction)

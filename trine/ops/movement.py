@@ -60,7 +60,7 @@ def view_as(input: Tensor, other: Tensor) -> Tensor:
     Example:
         >>> import trine
         >>> trine.arange(4).view_as(trine.zeros(2, 2)).shape
-        Size([2, 2])
+        trine.Size([2, 2])
     """
     return record_view(reshape_nodes, input, tuple(other.shape))
 
@@ -79,7 +79,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     Example:
         >>> import trine
         >>> trine.permute(trine.zeros(2, 3, 4), (2, 0, 1)).shape
-        Size([4, 2, 3])
+        trine.Size([4, 2, 3])
     """
     return record_view(permute_nodes, input, varargs(dims))
 
@@ -135,7 +135,7 @@ def numpy_T(input: Tensor) -> Tensor:
     Example:
         >>> import trine
         >>> trine.zeros(2, 3).T.shape
-        Size([3, 2])
+        trine.Size([3, 2])
     """
     return record_view(_reversed_axes, input)
 
@@ -152,7 +152,7 @@ def matrix_transpose(input: Tensor) -> Tensor:
     Example:
         >>> import trine
         >>> trine.zeros(5, 2, 3).mT.shape
-        Size([5, 3, 2])
+        trine.Size([5, 3, 2])
     """
     return record_view(_matrix_transpose, input)
 
@@ -176,7 +176,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     Example:
         >>> import trine
         >>> trine.movedim(trine.zeros(2, 3, 4), 0, -1).shape
-        Size([3, 4, 2])
+        trine.Size([3, 4, 2])
     """
     sources = (source,) if isinstance(source, int) else tuple(source)
     destinations = (destination,) if isinstance(destination, int) else tuple(destination)
@@ -218,7 +218,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     Example:
         >>> import trine
         >>> trine.tensor([1, 2]).expand_as(trine.zeros(3, 2)).shape
-        Size([3, 2])
+        trine.Size([3, 2])
     """
     return record_view(expand_nodes, input, tuple(other.shape))
 
@@ -241,7 +241,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     Example:
         >>> import trine
         >>> [x.shape for x in trine.broadcast_tensors(trine.zeros(3, 1), trine.zeros(2))]
-        [Size([3, 2]), Size([3, 2])]
+        [trine.Size([3, 2]), trine.Size([3, 2])]
     """
     shape = shapes.broadcast("broadcast_tensors", *[tuple(x.shape) for x in tensors])
     return tuple([record_view(expand_nodes, x, shape) for x in tensors])
@@ -259,7 +259,7 @@ def squeeze(input: Tensor, dim: Dim = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.squeeze(trine.zeros(2, 1, 3, 1)).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     return record_view(squeeze_nodes, input, hashable_dim(dim))
 
@@ -299,7 +299,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     Example:
         >>> import trine
         >>> trine.flatten(trine.zeros(2, 3, 4), start_dim=1).shape
-        Size([2, 12])
+        trine.Size([2, 12])
     """
     return record_view(flatten_range, input, start_dim, end_dim)
 
@@ -327,7 +327,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     Example:
         >>> import trine
         >>> trine.unflatten(trine.zeros(2, 12), 1, (3, -1)).shape
-        Size([2, 3, 4])
+        trine.Size([2, 3, 4])
     """
     return record_view(_unflatten, input, dim, tuple(sizes))
 

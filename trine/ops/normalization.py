@@ -86,7 +86,7 @@ def layer_norm(
     Example:
         >>> import trine
         >>> trine.nn.functional.layer_norm(trine.tensor([[1., 3.]]), (2,))
-        tensor([[-1.0000,  1.0000]])
+        tensor([[-1.,  1.]])
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     result: Tensor = record(_layer_norm, _operands(input, weight, bias), shape, float(eps), weight is not None, bias is not None)
@@ -204,8 +204,8 @@ def batch_norm(
     Example:
         >>> import trine
         >>> trine.nn.functional.batch_norm(trine.tensor([[1.], [3.]]), None, None, training=True)
-        tensor([[-1.0000],
-                [ 1.0000]])
+        tensor([[-1.],
+                [ 1.]])
     """
     flags = (float(eps), weight is not None, bias is not None)
     if not training:
@@ -259,7 +259,7 @@ def instance_norm(
     Example:
         >>> import trine
         >>> trine.nn.functional.instance_norm(trine.tensor([[[1., 3.]]]))
-        tensor([[[-1.0000,  1.0000]]])
+        tensor([[[-1.,  1.]]])
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
@@ -288,7 +288,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     Example:
         >>> import trine
         >>> trine.nn.functional.group_norm(trine.tensor([[1., 3.]]), 1)
-        tensor([[-1.0000,  1.0000]])
+        tensor([[-1.,  1.]])
     """
     flags = (num_groups, float(eps), weight is not None, bias is not None)
     result: Tensor = record(_group_norm, _operands(input, weight, bias), *flags)
@@ -308,7 +308,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
     Example:
         >>> import trine
         >>> trine.nn.functional.normalize(trine.tensor([[3., 4.]]))
-        tensor([[0.6000, 0.8000]])
+        tensor([[0.6, 0.8]])
     """
     from trine.ops.arguments import hashable_dim, write_out
 
@@ -329,7 +329,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     Example:
         >>> import trine
         >>> trine.nn.functional.local_response_norm(trine.ones(1, 1, 1), 1, alpha=3.0, beta=0.5)
-        tensor([[[0.5000]]])
+        tensor([[[0.5]]])
     """
     result: Tensor = record(_local_response_norm, (input,), size, float(alpha), float(beta), float(k))
     return result

@@ -118,7 +118,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.pixel_shuffle(trine.zeros(1, 4, 2, 2), 2).shape
-        Size([1, 1, 4, 4])
+        trine.Size([1, 1, 4, 4])
     """
     result: Tensor = record(_pixel_shuffle, (input,), upscale_factor)
     return result
@@ -140,7 +140,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.pixel_unshuffle(trine.zeros(1, 1, 4, 4), 2).shape
-        Size([1, 4, 2, 2])
+        trine.Size([1, 4, 2, 2])
     """
     result: Tensor = record(_pixel_unshuffle, (input,), downscale_factor)
     return result

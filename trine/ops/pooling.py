@@ -201,7 +201,7 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Size, stride: Size |
     Example:
         >>> import trine
         >>> trine.nn.functional.lp_pool2d(trine.tensor([[[3., 4.]]]), 2, (1, 2))
-        tensor([[[5.0000]]])
+        tensor([[[5.]]])
     """
     window = spatial("lp_pool2d", "kernel_size", kernel_size, 2)
     strides = window if stride is None else spatial("lp_pool2d", "stride", stride, 2)

@@ -134,7 +134,7 @@ def rand(
     Example:
         >>> import trine
         >>> trine.rand(2, 3).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     return _finish(_uniform(varargs(size), _float_dtype("rand", dtype), 0.0, 1.0, generator), requires_grad, out)
 
@@ -154,7 +154,7 @@ def randn(
     Example:
         >>> import trine
         >>> trine.randn(2, 3).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     return _finish(_normal(varargs(size), _float_dtype("randn", dtype), 0.0, 1.0, generator), requires_grad, out)
 
@@ -179,7 +179,7 @@ def randint(
     Example:
         >>> import trine
         >>> trine.randint(0, 10, (2, 3)).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     bounds = list(bounds_and_size)
     if size is None and bounds and not isinstance(bounds[-1], int):
@@ -207,7 +207,7 @@ def rand_like(input: Tensor, *, dtype: DType | None = None, device: object = Non
     Example:
         >>> import trine
         >>> trine.rand_like(trine.zeros(2, 3)).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     return _finish(_uniform(tuple(input.shape), _float_dtype("rand_like", dtype or input.dtype), 0.0, 1.0, None), requires_grad)
 
@@ -218,7 +218,7 @@ def randn_like(input: Tensor, *, dtype: DType | None = None, device: object = No
     Example:
         >>> import trine
         >>> trine.randn_like(trine.zeros(2, 3)).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     return _finish(_normal(tuple(input.shape), _float_dtype("randn_like", dtype or input.dtype), 0.0, 1.0, None), requires_grad)
 
@@ -229,7 +229,7 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: DTy
     Example:
         >>> import trine
         >>> trine.randint_like(trine.zeros(2, 3), 10).shape
-        Size([2, 3])
+        trine.Size([2, 3])
     """
     low, high = (0, low) if high is None else (low, high)
     return _randint(int(low), int(high), tuple(input.shape), dtype or input.dtype, None)
@@ -252,7 +252,7 @@ def normal_like(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator
     Example:
         >>> import trine
         >>> trine.ops.random.normal_like(trine.zeros(5)).shape
-        Size([5])
+        trine.Size([5])
     """
     if std < 0:
         raise ArgumentError(message("normal: the standard deviation is negative", received=std, expected="0 or more"))
@@ -267,7 +267,7 @@ def normal(
     Example:
         >>> import trine
         >>> trine.normal(0.0, 1.0, (3,)).shape
-        Size([3])
+        trine.Size([3])
     """
     from trine.shapes import broadcast
 

@@ -125,7 +125,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType 
     Example:
         >>> import trine
         >>> trine.mean(trine.tensor([[1., 2.], [3., 5.]]), dim=1)
-        tensor([1.5000, 4.0000])
+        tensor([1.5, 4. ])
     """
     result: Tensor = record(_mean, (input,), hashable_dim(dim), keepdim, dtype)
     return result if out is None else write_out(result, out)
@@ -145,7 +145,7 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTy
     Example:
         >>> import trine
         >>> trine.nanmean(trine.tensor([1.0, float('nan'), 2.0]))
-        tensor(1.5000)
+        tensor(1.5)
     """
     result: Tensor = record(_nanmean, (input,), hashable_dim(dim), keepdim, dtype)
     return result
@@ -391,7 +391,7 @@ def std(
     Example:
         >>> import trine
         >>> trine.std(trine.tensor([1., 2., 3., 4.]), correction=0)
-        tensor(1.1180)
+        tensor(1.118)
     """
     axes, divisor = _spread_arguments(dim, unbiased, correction)
     result: Tensor = record(_var, (input,), axes, divisor, keepdim, True)
@@ -448,7 +448,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False, *, out: Tensor | N
     Example:
         >>> import trine
         >>> trine.logsumexp(trine.tensor([[1000., 1000.]]), dim=1)
-        tensor([1000.6931])
+        tensor([1000.6932])
     """
     return write_out(record(_logsumexp, (input,), hashable_dim(dim), keepdim), out)
 

@@ -109,7 +109,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     Example:
         >>> import trine
         >>> trine.logcumsumexp(trine.tensor([0., 0.]), dim=0)
-        tensor([0.0000, 0.6931])
+        tensor([0.    , 0.6931])
     """
     result: Tensor = record(_logcumsumexp, (input,), dim)
     return result

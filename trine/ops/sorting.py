@@ -171,7 +171,7 @@ def quantile(input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: 
     Example:
         >>> import trine
         >>> trine.quantile(trine.tensor([1., 2., 3., 4.]), 0.5)
-        tensor(2.5000)
+        tensor(2.5)
     """
     if interpolation not in _INTERPOLATIONS:
         raise ArgumentError(message("quantile: no such interpolation", received=repr(interpolation), expected=", ".join(_INTERPOLATIONS)))
