@@ -19,7 +19,9 @@ CORE = GROUND | {"core"}
 COMPILER = CORE | {"compiler"}
 ENGINES = COMPILER | {"runtime", "engines"}
 TENSOR = ENGINES | {"autograd", "tensor"}
-DOORS = TENSOR | {"ops", "nn", "optim", "data", "serialization"}
+FUNCTIONS = TENSOR | {"ops"}
+SESSION = TENSOR | {"session"}
+NAMESPACE = FUNCTIONS | SESSION | {"serialization", "namespace"}
 # What each floor may import (itself included); a name that is not here is the top floor, which may import everything.
 MAY_IMPORT: dict[str, set[str]] = {
     **{name: GROUND for name in GROUND},
@@ -29,8 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": GROUND | {"runtime"},
     "engines": ENGINES,
     "tensor": TENSOR,
-    "ops": TENSOR | {"ops"},
-    **{name: DOORS for name in ("nn", "optim", "data", "serialization")},
+    "ops": FUNCTIONS,
+    "serialization": FUNCTIONS | {"serialization"},
+    "session": SESSION,
+    "namespace": NAMESPACE,
+    **{name: NAMESPACE | {name} for name in ("nn", "optim", "data")},
 }
 LLVM_MODULE = PACKAGE / "compiler" / "llvm.py"
 
