@@ -47,7 +47,7 @@ class Plan:
 
 
 PLANS = {
-    "full": Plan(epochs=3, batch_size=128, lr=3e-3, shift=0, min_accuracy=0.988),
+    "full": Plan(epochs=4, batch_size=128, lr=3e-3, shift=0, min_accuracy=0.988),
     "small": Plan(epochs=25, batch_size=64, lr=2e-3, shift=2, min_accuracy=0.97),
 }
 
@@ -57,7 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     full, small = PLANS["full"], PLANS["small"]
     parser.description, parser.epilog = DESCRIPTION, EXIT
     add = parser.add_argument
-    add("--data", choices=("auto", "full", "small"), default="auto", help="full: 60 000 + 10 000 digits; small: 4 000 + 1 000; auto: full if it can be fetched (default)")
+    add(
+        "--data",
+        choices=("auto", "full", "small"),
+        default="auto",
+        help="full: 60 000 + 10 000 digits; small: 4 000 + 1 000; auto: full if it can be fetched (default)",
+    )
     add("--data-dir", type=Path, help="where the digits are kept (default: $TRINE_DATA_DIR, or trine-data in the user's cache directory)")
     add("--epochs", type=_positive(int), help=f"passes over the training digits (default {full.epochs}; small: {small.epochs})")
     add("--batch-size", type=_positive(int), help=f"digits a step (default {full.batch_size}; small: {small.batch_size})")
@@ -66,7 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=_positive(int), help=f"worker threads (default {settings.num_threads}); the results do not depend on it")
     add("--output", type=Path, default=Path("demo-output"), help="directory of the saved network and the picture (default demo-output)")
     add("--no-picture", action="store_true", help="do not draw the picture (matplotlib is not needed)")
-    add("--min-accuracy", type=_share, help=f"accuracy that must be reached, from 0 to 1 (default {full.min_accuracy}; small: {small.min_accuracy})")
+    add(
+        "--min-accuracy",
+        type=_share,
+        help=f"accuracy that must be reached, from 0 to 1 (default {full.min_accuracy}; small: {small.min_accuracy})",
+    )
 
 
 def _positive(kind: type[int] | type[float]) -> object:

@@ -1,6 +1,6 @@
 """The second process of the demo: read a saved network, predict, and write the logits.
 
-    python -m trine.tools.demo_reload MODEL.safetensors IMAGES.npy LOGITS.npy
+python -m trine.tools.demo_reload MODEL.safetensors IMAGES.npy LOGITS.npy
 """
 
 from __future__ import annotations
