@@ -33,18 +33,12 @@ from trine.ops.activation import (
 )
 from trine.ops.arithmetic import (
     add,
-    addcdiv,
-    addcmul,
     atan2,
     bitwise_and,
     bitwise_left_shift,
     bitwise_or,
     bitwise_right_shift,
     bitwise_xor,
-    clamp,
-    clamp_max,
-    clamp_min,
-    clip,
     copysign,
     div,
     divide,
@@ -55,13 +49,11 @@ from trine.ops.arithmetic import (
     fmod,
     heaviside,
     hypot,
-    lerp,
     logaddexp,
     logaddexp2,
     logical_and,
     logical_or,
     logical_xor,
-    masked_fill,
     maximum,
     minimum,
     mul,
@@ -387,6 +379,7 @@ from trine.ops.scan import (
     logcumsumexp,
     trapezoid,
 )
+from trine.ops.selection import addcdiv, addcmul, clamp, clamp_max, clamp_min, clip, lerp, masked_fill
 from trine.ops.sorting import (
     argsort,
     bincount,

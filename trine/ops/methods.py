@@ -18,6 +18,7 @@ from trine.ops import (
     random,
     reduction,
     scan,
+    selection,
     sorting,
 )
 from trine.ops.activation import log_softmax, relu, softmax
@@ -42,10 +43,11 @@ METHODS: dict[str, Function] = {
     ),
     **_named(
         arithmetic,
-        """add addcdiv addcmul atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor clamp clamp_max clamp_min
-        clip copysign div divide float_power floor_divide fmax fmin fmod heaviside hypot lerp logaddexp logaddexp2 logical_and logical_or
-        logical_xor masked_fill maximum minimum mul multiply nextafter pow remainder sub subtract true_divide xlogy""",
+        """add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor
+        copysign div divide float_power floor_divide fmax fmin fmod heaviside hypot logaddexp logaddexp2 logical_and logical_or
+        logical_xor maximum minimum mul multiply nextafter pow remainder sub subtract true_divide xlogy""",
     ),
+    **_named(selection, "addcdiv addcmul clamp clamp_max clamp_min clip lerp masked_fill"),
     **_named(comparison, "allclose eq equal ge greater greater_equal gt isclose le less less_equal lt ne not_equal"),
     **_named(
         reduction,
