@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("autograd", "data", "nn", "optim", "utils")
+_INTERNAL = "compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    if name in _MODULES or name in _INTERNAL:
         return importlib.import_module(f"trine.{name}")
     if name == "__all__" or not name.startswith("_"):
         importlib.import_module("trine.namespace")

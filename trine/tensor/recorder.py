@@ -16,6 +16,7 @@ from trine.core import build
 from trine.core.graph import Node, context
 from trine.errors import ArgumentError, DTypeError, TrineError, message
 from trine.tensor.handle import Handle
+from trine.tensor.memory_view import contiguous_piece, piece_of
 from trine.tensor.state import Meta, State, automaton, max_records, user_source
 
 if TYPE_CHECKING:
@@ -296,7 +297,17 @@ def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
     group = tensor._alias
     if group is not None and tensor._alias_version != group.version:
         group.refresh(tensor)
-    result: Tensor = record(builder, (tensor,), *attrs)
+    buffer = tensor._buffer
+    piece = None
+    if buffer is not None and not (tensor._meta.requires_grad and local.grad_enabled):
+        piece = contiguous_piece(builder, tensor._meta, attrs)
+    result: Tensor
+    if buffer is not None and piece is not None:
+        result = object.__new__(tensor_type)  # type: ignore[assignment]
+        result._trace, result._slot, result._meta = None, -1, piece[1]
+        result._buffer = piece_of(buffer, *piece)
+    else:
+        result = record(builder, (tensor,), *attrs)
     group = tensor._alias
     if group is None:
         group = AliasGroup(tensor)
