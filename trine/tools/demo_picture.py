@@ -17,7 +17,7 @@ from trine.tools.demo_train import History
 
 GRID = 10  # digits along each side
 BLUE, ORANGE, RED, GREY = "#2563eb", "#ea580c", "#dc2626", "#6b7280"
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -36,12 +36,16 @@ def write_picture(path: Path, history: History, images: Array, labels: Array, lo
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(13, 8.4), layout="constrained", facecolor="white")  # no pyplot: no window, no global state
         figure.suptitle(title, x=0.012, ha="left", fontsize=15, fontweight="bold")
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.08), wspace=0.03)
-        upper, lower = left.subfigures(2, 1, height_ratios=(1, 1.5))
+        left, right = _parts(figure, 1, 2, width_ratios=(1, 1.08), wspace=0.03)
+        upper, lower = _parts(left, 2, 1, height_ratios=(1, 1.5))
         _draw_curves(upper.subplots(1, 2), history)
         _draw_confusion(lower.subplots(), labels, logits.argmax(1))
         _draw_digits(right, images, labels, logits)
         _save(figure, path)
+
+
+def _parts(figure: Any, rows: int, columns: int, **ratios: Any) -> Any:
+    return figure.subfigures(rows, columns, **ratios)
 
 
 def smoothed(values: list[float], window: int) -> Array:
@@ -53,7 +57,8 @@ def smoothed(values: list[float], window: int) -> Array:
     total = np.concatenate([[0.0], np.cumsum(values)])
     stop = np.arange(1, len(values) + 1)
     start = np.maximum(0, stop - window)
-    return (total[stop] - total[start]) / (stop - start)
+    result: Array = (total[stop] - total[start]) / (stop - start)
+    return result
 
 
 def _draw_curves(axes: Any, history: History) -> None:
