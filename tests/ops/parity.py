@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trine import ops  # noqa: F401  (the package before its parts)
 from trine.tensor import Tensor
 from trine.tensor.convert import tensor
 

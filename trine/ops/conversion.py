@@ -14,11 +14,11 @@ from trine.errors import ArgumentError, message
 from trine.ops.arguments import varargs
 from trine.ops.creation import _constant, _full_nodes
 from trine.ops.elementwise import cast
-from trine.ops.promotion import as_dtype, defaults
+from trine.ops.promotion import as_dtype
 from trine.ops.random import bernoulli, randint_like
 from trine.tensor import Tensor, record
 from trine.tensor.alias import assign
-from trine.tensor.convert import tensor
+from trine.tensor.convert import defaults, tensor
 from trine.tensor.device import Device
 
 

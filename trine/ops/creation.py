@@ -107,7 +107,7 @@ empty_like = _creation_like("empty_like", 0, "Return a tensor without defined va
 
 def full(
     size: Any,
-    fill_value: float | int | bool | complex,
+    fill_value: Any,
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
@@ -131,7 +131,7 @@ def full(
 
 def full_like(
     input: Tensor,
-    fill_value: float | int | bool | complex,
+    fill_value: Any,
     *,
     dtype: DType | None = None,
     layout: object = None,

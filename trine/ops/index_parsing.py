@@ -127,7 +127,9 @@ def parse_index(index: Any, shape: Sequence[int]) -> tuple[Box, dict[int, Any]]:
             else:
                 low, high, stride = 0, extent, 1
                 view_shape.append(extent)
-            start.append(low), stop.append(high), step.append(stride)
+            start.append(low)
+            stop.append(high)
+            step.append(stride)
         if count == 0 and isinstance(item, Tensor):
             view_shape.append(1)
         axis += count

@@ -11,6 +11,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import DTypeError, ShapeError, message
 from trine.ops.activation import log_sigmoid_nodes, log_softmax_nodes
+from trine.ops.creation import full_like
 from trine.ops.loss_nodes import check_reduction, nll_nodes, reduce_nodes, soft_cross_entropy_nodes
 from trine.ops.promotion import as_dtype, number, promote_pair, size
 from trine.ops.reduction import norm_keeping_axes
@@ -439,7 +440,7 @@ def gaussian_nll_loss(
     check_reduction("gaussian_nll_loss", reduction)
     if isinstance(var, Tensor) and var.dim() == input.dim() - 1 and var.shape == input.shape[:-1]:
         var = var.unsqueeze(-1)
-    variance = var if isinstance(var, Tensor) else input.detach() * 0 + var
+    variance = var if isinstance(var, Tensor) else full_like(input, var)
     result: Tensor = record(_gaussian_nll, (input, target, variance), full, float(eps), reduction)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from trine.core import build as b
 from trine.ops import (
     arithmetic,
     comparison,
@@ -147,9 +148,9 @@ INPLACE_OPERATORS: dict[str, Function] = {
 }
 
 UNARY_OPERATORS: dict[str, Callable[..., Any]] = {
-    "neg": elementwise.b.neg,
+    "neg": b.neg,
     "abs": elementwise.abs_nodes,
-    "invert": elementwise.b.bitwise_not,
+    "invert": b.bitwise_not,
 }
 
 PROPERTIES: dict[str, Function] = {
@@ -193,6 +194,6 @@ def install(cls: type[Tensor] = Tensor) -> None:
         setattr(cls, f"__{name}__", unary_operator(builder))
     for name, function in PROPERTIES.items():
         setattr(cls, name, property(function))
-    cls.__pow__ = _power  # type: ignore[attr-defined]
-    cls.__rpow__ = reflected_operator(arithmetic.pow_nodes)  # type: ignore[attr-defined]
-    cls.__pos__ = _positive  # type: ignore[attr-defined]
+    setattr(cls, "__pow__", _power)  # noqa: B010
+    setattr(cls, "__rpow__", reflected_operator(arithmetic.pow_nodes))  # noqa: B010
+    setattr(cls, "__pos__", _positive)  # noqa: B010
