@@ -55,7 +55,11 @@ def _lower_dot(context: Any, node: Node, operands: Sequence[heavy.View], output:
 
 def compile_reference(graph: Graph) -> Compilation:
     """Compile a graph to commands that `run` understands, and check every stage."""
-    with patch.object(lowering, "lower_loop", _lower_loop), patch.dict(heavy.LOWERERS, {"dot": _lower_dot}, clear=True):
+    with (
+        patch.object(lowering, "lower_loop", _lower_loop),
+        patch.dict(heavy.LOWERERS, {"dot": _lower_dot}, clear=True),
+        patch.dict(heavy.WITH_EPILOGUE, clear=True),
+    ):
         compilation = compile_stages(graph, TARGET, 1, explain_decisions=True)
     verify(compilation)
     return compilation

@@ -153,6 +153,24 @@ def test_products(dtype: DType) -> None:
     check(nodes, [array_of(dtype, s, k) for k, s in enumerate([(2, 5, 7), (2, 7, 3), (1, 7, 1), (1, 0), (0, 4)])], tolerance=10)
 
 
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float64, dtypes.bfloat16, dtypes.int32], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "batch, m, n, k", [((), 5, 7, 3), ((2,), 1, 70, 9), ((), 33, 1, 4), ((2, 3), 4, 5, 6), ((), 1, 1, 8), ((), 3, 4, 0), ((), 70, 65, 2500)]
+)
+def test_products_and_what_follows(batch: tuple[int, ...], m: int, n: int, k: int, dtype: DType) -> None:
+    shapes = [(*batch, m, k), (*batch, k, n), (n,), (*batch, m, n), (*batch, m, 1)]
+    a, c, bias, other, column = (leaf(i, shape, dtype) for i, shape in enumerate(shapes))
+    z = b.add(b.dot(a, c), bias)
+    position = b.cast(b.iota((*batch, m, n), len(batch)), dtype)
+    y = b.add(b.where(b.lt(other, column), z, b.mul(other, column)), position)
+    padded = b.add(
+        b.dot(a, b.mul(c, c)),
+        b.pad(b.slice(other, (0,) * len(other.shape), (*batch, m, n - 1)), (0,) * len(other.shape), (*[0] * (len(batch) + 1), 1), 1),
+    )
+    transposed = b.permute(b.maximum(b.dot(a, b.neg(c)), bias), (*range(len(batch)), len(batch) + 1, len(batch)))
+    check([z, y, b.lt(z, other), padded, transposed], [array_of(dtype, s, i, 0.1, 1.0) for i, s in enumerate(shapes)], tolerance=20)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_convolutions(rank: int) -> None:
     size, kernel = (9, 8, 7)[:rank], (3, 2, 3)[:rank]

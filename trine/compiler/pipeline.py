@@ -33,7 +33,7 @@ def compile_graph(graph: Graph, target: Target, threads: int = 1) -> Program:
         threads: number of threads that will run it; results do not depend on it.
     """
     debug = config.settings.debug
-    with _collector_paused():
+    with collector_paused():
         compilation = compile_stages(graph, target, threads, explain_decisions=debug >= 2, check=debug >= 1)
     if debug:
         explain.print_stages(compilation, debug)
@@ -41,7 +41,7 @@ def compile_graph(graph: Graph, target: Target, threads: int = 1) -> Program:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Keep the cyclic garbage collector from walking the whole heap time and again while thousands of small objects are made."""
     enabled = gc.isenabled()
     gc.disable()

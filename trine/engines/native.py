@@ -8,7 +8,7 @@ from functools import partial
 
 from trine import config
 from trine.compiler.cache import KernelCache, default_cache, file_name
-from trine.compiler.pipeline import compile_graph
+from trine.compiler.pipeline import collector_paused, compile_graph
 from trine.compiler.program import Command, HostCommand, Kernel, Program, Value
 from trine.compiler.target import Target, host_target
 from trine.compiler.templates.executor import emit_executor
@@ -64,8 +64,9 @@ class NativeEngine:
             CompileError: a kernel cannot be compiled.
         """
         install_executor(self.target, self.kernels)
-        program = compile_graph(graph, self.target, config.settings.num_threads)
-        return NativeExecutable(self._plan(program, graph))
+        with collector_paused():
+            program = compile_graph(graph, self.target, config.settings.num_threads)
+            return NativeExecutable(self._plan(program, graph))
 
     def _plan(self, program: Program, graph: Graph) -> Plan:
         addresses = self._resolve(program)

@@ -12,7 +12,7 @@ from trine.compiler.passes.fuse import FusionPlan
 from trine.compiler.passes.groups import Group, Port
 from trine.compiler.passes.nests import Builder
 from trine.compiler.passes.tables import CHANNEL_OPERANDS
-from trine.compiler.passes.views import channels_last, element_strides, row_major
+from trine.compiler.passes.views import Index, channels_last, element_strides, row_major
 from trine.compiler.program import Command, HostCommand, Value
 from trine.compiler.target import Target
 from trine.core.graph import Graph, Node
@@ -61,7 +61,7 @@ class Lowering:
         """Lower the groups in order, then the copies that outputs need."""
         for group in groups:
             if group.node is not None:
-                self._heavy(group.node, self.plan.ports[group])
+                self._heavy(group, group.node)
             else:
                 self._nest(group)
         for node, output in self._copies:
@@ -236,12 +236,45 @@ class Lowering:
 
     # --- heavy primitives -------------------------------------------------------------------------------------------------------
 
-    def _heavy(self, node: Node, ports: Sequence[Port]) -> None:
+    def _heavy(self, group: Group, node: Node) -> None:
+        ports = self.plan.ports[group]
+        epilogue = self.plan.epilogues.get(node)
+        if epilogue is not None:
+            self._with_epilogue(group, node, *epilogue)
+            return
         view = self.plan.views.get(node)
         output = self.value(view[0] if view is not None else node)
+        result = heavy.View(output, 0, view[1] if view is not None else output.strides, node.shape)
+        self._heavy_command(node, ports, result, is_view=view is not None)
+
+    def _with_epilogue(self, group: Group, node: Node, root: Node, index: Index) -> None:
+        """A heavy primitive that works in the memory of `root`, and what its group does with each tile."""
+        output = self._values[node] = self.value(root)
         if 0 in node.shape:
             return
-        result = heavy.View(output, 0, view[1] if view is not None else output.strides, node.shape)
+        stores = [(stored, self.value(stored), self.plan.flat.get(stored)) for stored in group.roots]
+        nest = Builder(group).build_epilogue(_Places(self), stores, node, index)
+        result = heavy.View(output, 0, output.strides, node.shape)
+        lowerer = heavy.WITH_EPILOGUE.get(node.op)
+        if lowerer is not None and not node.dtype.is_complex:
+            try:
+                self.commands += lowerer(self, node, [self._port(node, port) for port in self.plan.ports[group]], result, nest)
+                self.nests.append(nest)
+                return
+            except UnsupportedError:
+                pass  # in two steps, then
+        self._heavy_command(node, self.plan.ports[group], result, is_view=False)
+        self.nests.append(nest)
+        try:
+            self.commands += self._lower_loop(nest)
+        except UnsupportedError as error:
+            self._on_host(group, stores, str(error))
+
+    def _heavy_command(self, node: Node, ports: Sequence[Port], result: heavy.View, is_view: bool) -> None:
+        """Compute a heavy primitive into a view of a value."""
+        output = result.value
+        if 0 in node.shape:
+            return
         is_complex = node.dtype.is_complex or any([operand.dtype.is_complex for operand in node.inputs])
         lowerer = heavy.LOWERERS.get(node.op) if not is_complex else None
         if lowerer is not None:
@@ -254,10 +287,10 @@ class Lowering:
             reason = f"{node.op}: no native kernel{' for complex numbers' if is_complex else ''}"
         self.fallbacks.append(((node,), reason))
         operands = [self._materialized(node, port) for port in ports]
-        direct = view is None and output.strides == row_major(output.shape)
+        direct = not is_view and output.strides == row_major(output.shape)
         computed = output if direct else self.temporary(node.shape, node.dtype)
         self.commands.append(HostCommand(node, operands, computed))
-        if view is not None:
+        if is_view:
             self.commands += self._copy(heavy.View(computed, 0, computed.strides, node.shape), result, (node,))
         elif not direct:
             self.commands += self.copy(computed, output, (node,))

@@ -12,10 +12,12 @@ uses its result row by row (softmax) or that has exactly its result's points (a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
-from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, MODERATE, STRIDED_OPERANDS
+from trine.compiler.passes.choices import is_cheap, is_trailing, reduced_axes
+from trine.compiler.passes.groups import Dependencies, Group, Port
+from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, STRIDED_OPERANDS
 from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index, row_major
 from trine.core.graph import Node
 
@@ -37,10 +39,11 @@ class FusionPlan:
         ports: operands of each heavy group, in order.
         flat: reshapes that are written with the points of an array of another shape: that shape.
         views: heavy primitives that write their result into another node's memory: that node, and the strides of the result.
+        epilogues: heavy primitives whose group goes on with each tile: the node in whose memory they work, and their index.
         decisions: lines of text that say why (only if asked for).
     """
 
-    __slots__ = ("groups", "stored", "ports", "flat", "views", "decisions")
+    __slots__ = ("groups", "stored", "ports", "flat", "views", "epilogues", "decisions")
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
@@ -48,6 +51,7 @@ class FusionPlan:
         self.ports: dict[Group, list[Port]] = {}
         self.flat: dict[Node, tuple[int, ...]] = {}
         self.views: dict[Node, tuple[Node, tuple[int, ...]]] = {}
+        self.epilogues: dict[Node, tuple[Node, Index]] = {}
         self.decisions: list[str] = []
 
 
@@ -82,6 +86,7 @@ class _Fusion:
         self.position = 0
         self.foresees = True
         self.reduction_of: dict[Node, Node] = {}
+        self.num_users = Counter([operand for node in order for operand in node.inputs])
 
     def run(self) -> FusionPlan:
         kinds = KIND
@@ -113,7 +118,7 @@ class _Fusion:
         for node in self.order:
             kind = KIND[node.op]
             if kind == "reduce":
-                if _is_trailing(node):
+                if is_trailing(node):
                     found[node] = node
             elif found and kind == "elementwise":
                 for operand in node.inputs:
@@ -124,14 +129,14 @@ class _Fusion:
     def _becomes_rows(self, node: Node, group: Group, index: Index) -> bool:
         """Make a nest a row kernel because the reduction that the node comes from will join it; return whether that is so."""
         reduction = self.reduction_of.get(node)
-        if reduction is None or group.reduced or index.bounds:
+        if reduction is None or group.node is not None or group.reduced or index.bounds:
             return False
-        axes = simple_axes(index, node.shape, group.extents)
+        axes = simplereduced_axes(index, node.shape, group.extents)
         if axes is None or len(axes) == len(group.extents):
             return False
         free = tuple([a for a in range(len(group.extents)) if a not in axes])
         shape = reduction.inputs[0].shape
-        sizes = tuple([shape[a] for a in _axes(reduction) if shape[a] != 1])
+        sizes = tuple([shape[a] for a in reduced_axes(reduction) if shape[a] != 1])
         if tuple([group.extents[a] for a in free]) != sizes or 0 in sizes or not self._may_pass_again(group, free, True):
             return False
         group.reduced = free
@@ -239,18 +244,21 @@ class _Fusion:
 
     def _host(self, node: Node, uses: Uses) -> tuple[Group, Index] | None:
         """Return a user that can store the node as it computes it, and the node's index there."""
+        reaches = self.graph.reaches
         for group, indices in uses.items():
-            if type(group) is Port or len(indices) != 1 or group.count >= MAX_INSTRUCTIONS or group.loads + len(group.roots) >= MAX_ARRAYS:  # type: ignore[union-attr]
+            if type(group) is not Group or group.node is not None or len(indices) != 1:
                 continue
-            reaches = self.graph.reaches
-            if any(user is not group and reaches(user.owner, group) for user in uses):  # type: ignore[arg-type]
+            if group.count >= MAX_INSTRUCTIONS or group.loads + len(group.roots) >= MAX_ARRAYS:
                 continue
-            covered = group.covers(indices[0], node.shape)  # type: ignore[union-attr]
-            if not covered and not self._becomes_rows(node, group, indices[0]):  # type: ignore[arg-type]
+            if any(user is not group and reaches(user.owner, group) for user in uses):
                 continue
-            if covered == 2 and group.reduced and not self._may_pass_again(group, group.reduced, group.trailing):  # type: ignore[union-attr,arg-type]
+            index = indices[0]
+            covered = group.covers(index, node.shape)
+            if not covered and not self._becomes_rows(node, group, index):
                 continue
-            return group, indices[0]  # type: ignore[return-value]
+            if covered == 2 and group.reduced and not self._may_pass_again(group, group.reduced, group.trailing):
+                continue
+            return group, index
         return None
 
     # --- the kinds of nodes -----------------------------------------------------------------------------------------------------
@@ -270,7 +278,7 @@ class _Fusion:
     def _inline(self, node: Node, uses: Uses) -> bool:
         """Evaluate the node where it is used, if that is legal and pays."""
         several = len(uses) > 1
-        if several and not _is_cheap(node):
+        if several and (not is_cheap(node) or self._continues_product(node)):
             return False
         for group, indices in uses.items():
             if type(group) is Port or group.count >= MAX_INSTRUCTIONS:  # type: ignore[union-attr]
@@ -288,6 +296,13 @@ class _Fusion:
             for index in indices:
                 self._evaluate(node, group, index)  # type: ignore[arg-type]
         return True
+
+    def _continues_product(self, node: Node) -> bool:
+        """Return whether the node is the only user of a product: stored, it is computed on the product's tiles."""
+        for operand in node.inputs:
+            if operand.op in STRIDED_OPERANDS and operand.shape == node.shape and self.num_users[operand] == 1:
+                return True
+        return False
 
     def _pays(self, node: Node, group: Group, indices: list[Index], several: bool) -> bool:
         """Return whether an expensive node is evaluated about once per element in a group."""
@@ -379,7 +394,9 @@ class _Fusion:
     def _heavy(self, node: Node, uses: Uses) -> None:
         if len(uses) > 1:
             uses = self._merge_users(node, uses)
-        group = self._written_as_view(node, uses) if len(uses) == 1 and node.op in STRIDED_OPERANDS and node not in self.must else None
+        group = None
+        if len(uses) == 1 and node.op in STRIDED_OPERANDS and node not in self.must:
+            group = self._written_as_view(node, uses) or self._with_epilogue(node, uses)
         if group is None:
             group = self.graph.new((), self.position, node)
             self._load(node, group, uses)
@@ -413,6 +430,26 @@ class _Fusion:
         self.plan.views[node] = (root, strides)
         return group
 
+    def _with_epilogue(self, node: Node, uses: Uses) -> Group | None:
+        """If a heavy primitive's only user goes on with its result point by point, it does so on each tile as soon as that is computed.
+
+        The result lies where the user stores one of its own, and is overwritten.
+        """
+        ((group, indices),) = uses.items()
+        if type(group) is not Group or group.node is not None or group.reduced or len(indices) != 1 or not group.count:
+            return None
+        if len(group.extents) != len(extents(node.shape)) or group.covers(indices[0], node.shape) != 2:
+            return None
+        for root, index in group.roots.items():
+            if index is indices[0] and root.shape == node.shape and root.dtype is node.dtype and root not in self.plan.flat:
+                break
+        else:
+            return None
+        group.node = node
+        group.entries.append((node, indices[0], None))
+        self.plan.epilogues[node] = (root, indices[0])
+        return group
+
     # --- reductions -------------------------------------------------------------------------------------------------------------
 
     def _reduction(self, node: Node, uses: Uses) -> None:
@@ -437,8 +474,8 @@ class _Fusion:
             inner = identity(operand.shape)
             index = broadcast(inner, node.shape)
             group = self.graph.new(extents(operand.shape), self.position)
-            group.reduced = tuple([inner.expressions[a][1][0][0] for a in _axes(node) if operand.shape[a] != 1])
-            group.trailing = _is_trailing(node)
+            group.reduced = tuple([inner.expressions[a][1][0][0] for a in reduced_axes(node) if operand.shape[a] != 1])
+            group.trailing = is_trailing(node)
             self._store(node, group, index)
             self._load(node, group, uses)
         group.entries.append((node, index, (self._use(operand, group, inner),)))
@@ -458,16 +495,16 @@ class _Fusion:
 
     def _bind(self, group: Group, node: Node, index: Index) -> Index | None:
         """Let a group compute a reduction that it uses; return the operand's index, or None if it cannot."""
-        if group.count >= MAX_INSTRUCTIONS or index.bounds:
+        if group.count >= MAX_INSTRUCTIONS or index.bounds or group.node is not None:
             return None
-        covered = simple_axes(index, node.shape, group.extents)
+        covered = simplereduced_axes(index, node.shape, group.extents)
         if covered is None:
             return None
         shape = node.inputs[0].shape
-        axes = [a for a in _axes(node) if shape[a] != 1]
+        axes = [a for a in reduced_axes(node) if shape[a] != 1]
         sizes = tuple([shape[a] for a in axes])
         free = tuple([a for a in range(len(group.extents)) if a not in covered])
-        trailing = _is_trailing(node)
+        trailing = is_trailing(node)
         if group.reduced or free:
             if (group.reduced and group.reduced != free) or tuple([group.extents[a] for a in free]) != sizes or 0 in sizes:
                 return None
@@ -551,36 +588,3 @@ class _Fusion:
             return base.reduced == group.reduced and base.trailing == group.trailing
         one = base if base.reduced else group
         return not one.reduced or self._may_pass_again(one, one.reduced, one.trailing)
-
-
-def _axes(node: Node) -> tuple[int, ...]:
-    axes = node.attrs[0]
-    return axes if type(axes) is tuple else (axes,)
-
-
-def _is_trailing(node: Node) -> bool:
-    """Return whether a reduction's axes are the last ones of its operand, sizes of 1 aside."""
-    axes = _axes(node)
-    shape = node.inputs[0].shape
-    seen_other = False
-    for axis in range(len(shape) - 1, -1, -1):
-        if shape[axis] == 1:
-            continue
-        if axis in axes:
-            if seen_other:
-                return False
-        else:
-            seen_other = True
-    return True
-
-
-def _is_cheap(node: Node) -> bool:
-    """Return whether evaluating a node again costs less than storing and loading it: one whole operand and a few instructions."""
-    if node.op in EXPENSIVE and node.op not in MODERATE:
-        return False
-    shape = node.shape
-    whole = 0
-    for operand in node.inputs:
-        if operand.shape == shape and KIND[operand.op] != "source":
-            whole += 1
-    return whole <= 1

@@ -14,6 +14,7 @@ from trine.compiler.lower.index import lower_concat, lower_put, lower_put_along,
 from trine.compiler.lower.scan import lower_scan
 from trine.compiler.lower.sort import lower_argsort
 from trine.compiler.lower.window import WindowAttributes, lower_window
+from trine.compiler.nest import LoopNest
 from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
 from trine.core.graph import Node
@@ -43,11 +44,11 @@ class Context(Protocol):
 Lowerer = Callable[[Any, Node, Sequence[View], View], list[Command]]
 
 
-def _dot(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
+def _dot(context: Context, node: Node, operands: Sequence[View], output: View, epilogue: LoopNest | None = None) -> list[Command]:
     a, b = operands
     batch, (m, n), k = node.shape[:-2], node.shape[-2:], a.shape[-1]
     return lower_dot(
-        *(context.target, batch, m, n, k, _matrix(a), _matrix(b), _matrix(output), node.dtype),
+        *(context.target, batch, m, n, k, _matrix(a), _matrix(b), _matrix(output), node.dtype, epilogue),
         temporaries=context.temporary,
         threads=context.threads,
         nodes=(node,),
@@ -103,6 +104,9 @@ def _concat(context: Context, node: Node, operands: Sequence[View], output: View
     values = [view.value for view in operands]
     return lower_concat(context.target, values, output.value, node.attrs[0], context.temporary, context.threads, (node,))
 
+
+# Those that can go on with each tile of their result: (…, result, a nest over the result's axes whose access 0 is the result).
+WITH_EPILOGUE: dict[str, Callable[[Any, Node, Sequence[View], View, LoopNest], list[Command]]] = {"dot": _dot}
 
 LOWERERS: dict[str, Lowerer] = {
     "dot": _dot,

@@ -13,6 +13,8 @@ from trine.compiler.passes.views import Index, element_strides, row_major
 from trine.compiler.program import Value
 from trine.core.graph import Node
 
+Store = tuple[Node, Value, tuple[int, ...] | None]
+
 
 class Builder:
     """Makes the loop nest of one group.
@@ -31,8 +33,30 @@ class Builder:
         self._number: dict[Any, int] = {}
         self._slots: dict[tuple[Node, Index], int] = {}
 
-    def build(self, place: dict[Node, Value], stores: Sequence[tuple[Node, Value, tuple[int, ...] | None]]) -> LoopNest:
-        """Return the nest."""
+    def build(self, place: dict[Node, Value], stores: Sequence[Store]) -> LoopNest:
+        """Return the nest, its axes in the order that suits its arrays."""
+        nest = self._nest(place, stores)
+        arrange(nest, self.group)
+        return nest
+
+    def build_epilogue(self, place: dict[Node, Value], stores: Sequence[Store], node: Node, index: Index) -> LoopNest:
+        """Return the nest over the axes of `node`, which is its access 0; what is stored in the same memory goes through that access."""
+        self._load(place[node], index, node)
+        nest = self._nest(place, stores)
+        first = nest.accesses[0]
+        for k, (instruction, number) in enumerate(nest.stores):
+            access = nest.accesses[number]
+            if access.value is first.value and number == len(nest.accesses) - 1 - (len(nest.stores) - 1 - k):
+                nest.stores[k] = (instruction, 0)
+        used = sorted({0, *[i.attrs[0] for i in nest.instructions if i.op == "load"], *[number for _, number in nest.stores]})
+        renumbered = {old: new for new, old in enumerate(used)}
+        nest.accesses = [nest.accesses[old] for old in used]
+        nest.stores = [(instruction, renumbered[number]) for instruction, number in nest.stores]
+        nest.axes = [Axis(size) for size in node.shape]
+        _rewrite(nest, [[e[1][0][0]] if e[1] else [] for e in index.expressions])
+        return nest
+
+    def _nest(self, place: dict[Node, Value], stores: Sequence[Store]) -> LoopNest:
         nodes = []
         slots = self._slots
         for node, index, operands in reversed(self.group.entries):
@@ -51,19 +75,19 @@ class Builder:
                 else:
                     slots[node, index] = self._emit(node.op, args, node.dtype, node.attrs, self._all_row(args), node)
             nodes.append(node)
-        written = []
-        for node, value, shape in stores:
-            index = self.group.roots[node]
-            offset, strides = element_strides(index, row_major(shape) if shape is not None else value.strides, self.rank)
-            self.accesses.append(Access(value, offset, strides))
-            number = slots[node, index]
-            if self.reduced and self.instructions[number].row and any(strides[a] for a in self.reduced):
-                # A value that is the same along a row, stored at every point of it.
-                number = self._emit("stop_gradient", (number,), node.dtype, (), False, node)
-            written.append((number, len(self.accesses) - 1))
-        nest = LoopNest([], self.accesses, self.instructions, written, tuple(nodes))
-        arrange(nest, self.group)
-        return nest
+        written = [(self._stored(node, value, shape), len(self.accesses) - 1) for node, value, shape in stores]
+        return LoopNest([], self.accesses, self.instructions, written, tuple(nodes))
+
+    def _stored(self, node: Node, value: Value, shape: tuple[int, ...] | None) -> int:
+        """Add the access of a store; return the instruction that it stores."""
+        index = self.group.roots[node]
+        offset, strides = element_strides(index, row_major(shape) if shape is not None else value.strides, self.rank)
+        self.accesses.append(Access(value, offset, strides))
+        number = self._slots[node, index]
+        if self.reduced and self.instructions[number].row and any(strides[a] for a in self.reduced):
+            # A value that is the same along a row, stored at every point of it.
+            number = self._emit("stop_gradient", (number,), node.dtype, (), False, node)
+        return number
 
     def _slot(self, node: Node, index: Index) -> int:
         return self._slots[node, index]

@@ -17,10 +17,9 @@ def schedule(plan: FusionPlan, graph: Graph) -> list[Group]:
     readers: dict[int, set[Group]] = {i: set() for _, i in graph.donations}
     stored = plan.stored
     for group in plan.groups:
+        sources: list[Node | None] = [entry[0] for entry in group.entries if entry[2] is None]
         if group.node is not None:
-            sources = [port.source for port in plan.ports[group]]
-        else:
-            sources = [entry[0] for entry in group.entries if entry[2] is None]
+            sources += [port.source for port in plan.ports[group]]
         seen = set()
         for node in sources:
             if node is None:

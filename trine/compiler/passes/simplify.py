@@ -1,7 +1,7 @@
 """Simplification: one sweep from the inputs to the results, with a table of rules by primitive.
 
 Equal nodes become one; constants fold; what changes no bit of any result disappears (x * 1, but not x + 0, which turns -0 into 0). Where
-the order of a sum changes (a sum of a sum, a sum of equal elements) the result may differ in its last bits from the graph as it was recorded.
+the order of a sum changes (a sum of a sum, a sum of equal elements) the last bits of the result may differ from the graph as recorded.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def verify_graph(graph: Graph, order: Sequence[Node]) -> None:
     for output_number, position in graph.donations:
         if not 0 <= output_number < len(graph.outputs):
             _fail("graph", f"donation to output {output_number} of {len(graph.outputs)}")
-        node, target = positions.get(position), graph.outputs[output_number]
-        if node is not None and (node.shape, node.dtype) != (target.shape, target.dtype):
-            _fail("graph", f"donation of {node} to {target}")
+        source, target = positions.get(position), graph.outputs[output_number]
+        if source is not None and (source.shape, source.dtype) != (target.shape, target.dtype):
+            _fail("graph", f"donation of {source} to {target}")
 
 
 def verify_order(plan: FusionPlan, order: Sequence[Group]) -> None:
@@ -57,11 +57,15 @@ def verify_order(plan: FusionPlan, order: Sequence[Group]) -> None:
         _fail("schedule", f"{len(order)} of {len(plan.groups)} groups")
     done: set[Node] = set()
     for group in order:
-        reads = [p.source for p in plan.ports[group]] if group.node is not None else [e[0] for e in group.entries if e[2] is None]
+        reads = [entry[0] for entry in group.entries if entry[2] is None]
+        if group.node is not None:
+            reads += [port.source for port in plan.ports[group] if port.source is not None]
         for read in reads:
-            if read is not None and read.op != "input" and read not in done:
+            if read is not group.node and read.op != "input" and read not in done:
                 _fail("schedule", f"{read} is read before it is stored")
-        done.update([group.node] if group.node is not None else group.roots)
+        done.update(group.roots)
+        if group.node is not None:
+            done.add(group.node)
         if group.node in plan.views:
             done.add(plan.views[group.node][0])
 
