@@ -131,7 +131,7 @@ class _Fusion:
         reduction = self.reduction_of.get(node)
         if reduction is None or group.node is not None or group.reduced or index.bounds:
             return False
-        axes = simplereduced_axes(index, node.shape, group.extents)
+        axes = simple_axes(index, node.shape, group.extents)
         if axes is None or len(axes) == len(group.extents):
             return False
         free = tuple([a for a in range(len(group.extents)) if a not in axes])
@@ -497,7 +497,7 @@ class _Fusion:
         """Let a group compute a reduction that it uses; return the operand's index, or None if it cannot."""
         if group.count >= MAX_INSTRUCTIONS or index.bounds or group.node is not None:
             return None
-        covered = simplereduced_axes(index, node.shape, group.extents)
+        covered = simple_axes(index, node.shape, group.extents)
         if covered is None:
             return None
         shape = node.inputs[0].shape
