@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from trine.compiler.passes.choices import is_cheap, is_trailing, reduced_axes
-from trine.compiler.passes.groups import Dependencies, Group, Port
+from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
 from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, STRIDED_OPERANDS
 from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index, row_major
 from trine.core.graph import Node
@@ -27,7 +27,6 @@ MAX_ARRAYS = 20
 MAX_SERIAL_ELEMENTS = 1 << 15
 
 Uses = dict[Group | Port, list[Index]]
-NO_USES: Uses = {}
 
 
 class FusionPlan:
