@@ -60,7 +60,8 @@ class AliasGroup:
         for reference in self.members:
             member = reference()
             if member is not None and member is not tensor and not member._path and member._alias_version == self.version:
-                return member
+                if member._buffer is not None or member._trace is local.trace:
+                    return member
         return self.base
 
     def is_sole(self, tensor: Handle) -> bool:

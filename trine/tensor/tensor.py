@@ -142,8 +142,10 @@ class Tensor(Handle):
             raise GradientError(
                 message("requires_grad=False can only be set on leaf tensors", received="a computed tensor", fix="use x.detach()")
             )
-        if self._buffer is None:
+        if self._buffer is None and requires_grad:
             _make_leaf(self)
+        elif self._buffer is None:
+            take_value(self, record(_detach, (self,)))
         else:
             self._meta = Meta.of(meta.shape, meta.dtype, requires_grad)
             self._trace = None
