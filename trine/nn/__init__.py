@@ -21,7 +21,7 @@ from trine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from trine.nn.conv import Conv1d, Conv2d, Conv3d
 from trine.nn.embedding import Embedding
 from trine.nn.linear import Identity, Linear
-from trine.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
+from trine.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from trine.nn.module import Module
 from trine.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from trine.nn.parameter import Buffer, Parameter

@@ -10,7 +10,10 @@ from trine.tensor import Tensor
 
 
 class _Activation(Module):
-    """An activation with keyword options: `function(input, **options)`; `names` are its arguments in order, with defaults."""
+    """An activation with keyword options: `function(input, **options)`; `names` are its arguments in order, with defaults.
+
+    Its repr shows every option, `inplace` only where it is True.
+    """
 
     function: Any
     names: tuple[tuple[str, Any], ...] = ()
@@ -32,7 +35,8 @@ class _Activation(Module):
         return type(self).function(input, **{n: getattr(self, n) for n in self._options})  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{n}={getattr(self, n)}" for n, default in self.names if getattr(self, n) != default)
+        shown = [(n, getattr(self, n)) for n, _ in self.names]
+        return ", ".join(f"{n}={value!r}" for n, value in shown if n != "inplace" or value)
 
 
 class ReLU(_Activation):
@@ -133,3 +137,6 @@ class Dropout(_Activation):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"

@@ -57,7 +57,7 @@ class Sequential(Module):
 
     def __delitem__(self, index: int) -> None:
         del self._modules[list(self._modules)[_position(index, len(self))]]
-        self._modules = {str(i): m for i, m in enumerate(self._modules.values())}
+        self._modules.replace({str(i): m for i, m in enumerate(self._modules.values())})
 
 
 def _position(index: int, length: int) -> int:
@@ -88,7 +88,7 @@ class ModuleList(Module):
         """Insert a module before `index`."""
         modules = list(self._modules.values())
         modules.insert(index, module)
-        self._modules = {str(i): m for i, m in enumerate(modules)}
+        self._modules.replace({str(i): m for i, m in enumerate(modules)})
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -102,7 +102,25 @@ class ModuleList(Module):
         return self._modules[str(_position(index, len(self)))]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[str(_position(index, len(self)))] = module
+        self.add_module(str(_position(index, len(self))), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        modules = list(self._modules.values())
+        del modules[index]
+        self._modules.replace({str(i): m for i, m in enumerate(modules)})
+
+    def __repr__(self) -> str:
+        """Return the text of the list, equal neighbours in one line."""
+        lines: list[tuple[int, int, str]] = []
+        for i, module in enumerate(self):
+            text = repr(module)
+            if lines and lines[-1][2] == text:
+                lines[-1] = (lines[-1][0], i, text)
+            else:
+                lines.append((i, i, text))
+        shown = [f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}" for a, b, text in lines]
+        body = "".join("\n  " + line.replace("\n", "\n  ") for line in shown)
+        return f"{type(self).__name__}({body}\n)" if shown else f"{type(self).__name__}()"
 
 
 class ModuleDict(Module):

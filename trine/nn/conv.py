@@ -14,6 +14,21 @@ from trine.ops.creation import empty
 from trine.tensor import Tensor
 
 
+_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def _pad_amounts(padding: Any, kernel_size: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the padding in the order of `F.pad`: (low, high) of the last axis first."""
+    if padding == "valid":
+        return (0, 0) * len(kernel_size)
+    if isinstance(padding, str):
+        totals = [d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True)]
+        pairs = [(total // 2, total - total // 2) for total in totals]
+    else:
+        pairs = [(p, p) for p in padding]
+    return tuple(n for pair in reversed(pairs) for n in pair)
+
+
 def _tuple(value: Any, rank: int) -> tuple[int, ...]:
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
@@ -22,6 +37,7 @@ class _Conv(Module):
     """What convolution layers of every rank share."""
 
     rank: int
+    function: Any
     weight: Parameter
     bias: Parameter | None
 
@@ -43,13 +59,15 @@ class _Conv(Module):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if groups <= 0 or channels % groups:
                 raise ArgumentError(message(f"{type(self).__name__}: {name} must be divisible by groups", received=f"{channels}, groups={groups}"))
-        if padding_mode != "zeros":
-            raise ArgumentError(message(f"{type(self).__name__}: padding_mode", received=padding_mode, expected="'zeros'", fix="pad the input"))
+        if padding_mode not in _PADDING_MODES:
+            received, expected = repr(padding_mode), ", ".join(map(repr, _PADDING_MODES))
+            raise ArgumentError(message(f"{type(self).__name__}: padding_mode", received=received, expected=expected))
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = _tuple(kernel_size, self.rank)
         self.stride, self.dilation = _tuple(stride, self.rank), _tuple(dilation, self.rank)
         self.padding = padding if isinstance(padding, str) else _tuple(padding, self.rank)
         self.padding_mode = padding_mode
+        self._amounts = _pad_amounts(self.padding, self.kernel_size, self.dilation)
         self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype))
         if bias:
             self.bias = Parameter(empty(out_channels, dtype=dtype))
@@ -76,20 +94,29 @@ class _Conv(Module):
             text += f", dilation={self.dilation}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
+
+    def forward(self, input: Tensor) -> Tensor:
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            input, padding = F.pad(input, self._amounts, self.padding_mode), 0
+        return type(self).function(  # type: ignore[no-any-return]
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
 
 class Conv1d(_Conv):
     """Convolution over the last axis of ``(N, C, L)``.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding (a number or "same", "valid"), dilation, groups, bias.
+        in_channels, out_channels, kernel_size, stride, padding (a number or "same", "valid"), dilation, groups, bias;
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
     """
 
     rank = 1
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    function = F.conv1d
 
 
 class Conv2d(_Conv):
@@ -101,15 +128,11 @@ class Conv2d(_Conv):
     """
 
     rank = 2
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    function = F.conv2d
 
 
 class Conv3d(_Conv):
     """Convolution over the last three axes of ``(N, C, D, H, W)``; arguments as for `Conv1d`."""
 
     rank = 3
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv3d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    function = F.conv3d

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from trine.dtypes import DType
 from trine.errors import ArgumentError, message
+from trine.nn.hooks import watched_call
 from trine.nn.parameter import Buffer, Parameter
+from trine.nn.registry import Registry
 from trine.nn.state import load_state, save_state
 from trine.tensor import Tensor
 from trine.tensor.device import Device
@@ -16,7 +18,8 @@ from trine.tensor.grad_mode import no_grad
 from trine.tensor.hooks import HookHandle
 
 M = TypeVar("M", bound="Module")
-_REGISTRIES = ("_parameters", "_buffers", "_modules")
+_KINDS = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "child module"}
+_REGISTRIES = tuple(_KINDS)
 
 
 class Module:
@@ -40,16 +43,15 @@ class Module:
     """
 
     training: bool
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Tensor | None]
-    _modules: dict[str, Module | None]
+    _parameters: Registry
+    _buffers: Registry
+    _modules: Registry
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         values = self.__dict__
         values["training"] = True
-        values["_parameters"] = {}
-        values["_buffers"] = {}
-        values["_modules"] = {}
+        for name in _REGISTRIES:
+            values[name] = Registry(self)
         values["_non_persistent_buffers_set"] = set()
         values["_forward_hooks"] = OrderedDict()
         values["_forward_pre_hooks"] = OrderedDict()
@@ -75,43 +77,40 @@ class Module:
                     args, kwargs = result
                 else:
                     args = result if isinstance(result, tuple) else (result,)
-        output = self.forward(*args, **kwargs)
+        backward_hooks = tuple(self._backward_hooks.values())
+        if backward_hooks:
+            output = watched_call(self, backward_hooks, args, lambda *args: self.forward(*args, **kwargs))
+        else:
+            output = self.forward(*args, **kwargs)
         for hook, with_kwargs in list(self._forward_hooks.values()):
             result = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
             if result is not None:
                 output = result
-        if self._backward_hooks:
-            _watch_backward(self, args, output)
         return output
 
     # --- attributes -------------------------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
-        values = self.__dict__
-        for registry in _REGISTRIES:
-            found = values.get(registry)
-            if found is not None and name in found:
-                return found[name]
+        # members of the registries are in __dict__ too, so only what is missing comes here
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
         values = self.__dict__
-        if isinstance(value, Parameter):
+        if isinstance(value, Parameter | Module):
             self._require_init()
-            _forget(values, name)
-            values["_parameters"][name] = value
-        elif isinstance(value, Module):
-            self._require_init()
-            _forget(values, name)
-            values["_modules"][name] = value
+            registry = "_parameters" if isinstance(value, Parameter) else "_modules"
+            if name not in values[registry]:  # a new value for a known name keeps its place
+                _forget(values, name)
+            values[registry][name] = value
         elif isinstance(value, Buffer):
             self.register_buffer(name, value, value.__dict__.get("persistent", True))
+        elif name in _KINDS and name in values:
+            values[name].replace(value)
         else:
-            for registry in _REGISTRIES:
+            for registry, kind in _KINDS.items():
                 found = values.get(registry)
                 if found is not None and name in found:
                     if value is not None and not (registry == "_buffers" and isinstance(value, Tensor)):
-                        kind = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "child module"}[registry]
                         received = f"a {type(value).__name__}"
                         raise TypeError(message(f"cannot assign '{name}' as {kind}", received=received, expected="a matching object or None"))
                     found[name] = value
@@ -126,11 +125,16 @@ class Module:
                 return
         object.__delattr__(self, name)
 
-    def __dir__(self) -> list[str]:
-        names = set(super().__dir__())
-        for registry in _REGISTRIES:
-            names |= set(self.__dict__.get(registry, ()))
-        return sorted(names)
+    def __getstate__(self) -> dict[str, Any]:
+        values = self.__dict__
+        members = {name for registry in _REGISTRIES for name in values[registry]}
+        return {k: dict(v) if k in _KINDS else v for k, v in values.items() if k not in members}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        values = self.__dict__
+        values.update(state)
+        for name in _REGISTRIES:
+            values[name] = Registry(self, state.get(name, ()))
 
     def _require_init(self) -> None:
         if "_parameters" not in self.__dict__:
@@ -359,7 +363,10 @@ class Module:
         return _register(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradient of the output is known."""
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of inputs and outputs are known.
+
+        What it returns (if not None) replaces grad_input.
+        """
         return _register(self._backward_hooks, hook, prepend)
 
     # --- state ------------------------------------------------------------------------------------------------------------------
@@ -401,7 +408,7 @@ class Module:
 def _forget(values: dict[str, Any], name: str) -> None:
     values.pop(name, None)
     for registry in _REGISTRIES:
-        values[registry].pop(name, None) if registry != "_buffers" or name in values[registry] else None
+        values[registry].pop(name, None)
 
 
 def _register(hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> HookHandle:
@@ -409,35 +416,3 @@ def _register(hooks: OrderedDict[int, Any], hook: Any, prepend: bool) -> HookHan
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
-
-
-def _watch_backward(module: Module, args: tuple[Any, ...], output: Any) -> None:
-    """Arrange for the module's backward hooks: they run when the gradients of its (single) output and inputs are known."""
-    outputs = output if isinstance(output, tuple) else (output,)
-    watched = [o for o in outputs if isinstance(o, Tensor) and o.requires_grad]
-    inputs = [a for a in args if isinstance(a, Tensor) and a.requires_grad]
-    if not watched:
-        return
-    seen: dict[str, Any] = {}
-
-    def at_output(gradient: Tensor) -> None:
-        seen["output"] = (gradient,)
-        if not inputs:
-            _run_backward_hooks(module, (None,) * max(len(args), 1), seen["output"])
-
-    def at_input(gradient: Tensor) -> Any:
-        replaced = _run_backward_hooks(module, (gradient,), seen.get("output", ()))
-        return replaced[0] if replaced is not None else None
-
-    watched[0].register_hook(at_output)
-    if inputs:
-        inputs[0].register_hook(at_input)
-
-
-def _run_backward_hooks(module: Module, grad_input: tuple[Any, ...], grad_output: tuple[Any, ...]) -> Any:
-    replaced = None
-    for hook in list(module._backward_hooks.values()):
-        result = hook(module, grad_input, grad_output)
-        if result is not None:
-            grad_input = replaced = result if isinstance(result, tuple) else (result,)
-    return replaced

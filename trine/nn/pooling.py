@@ -53,6 +53,10 @@ class MaxPool3d(_MaxPool):
     function = F.max_pool3d
 
 
+def _single(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else value
+
+
 class _AvgPool(Module):
     function: Any
 
@@ -83,6 +87,9 @@ class AvgPool1d(_AvgPool):
     """Mean of each window of ``(N, C, L)``."""
 
     function = F.avg_pool1d
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> None:
+        super().__init__(*(_single(v) for v in (kernel_size, stride, padding)), ceil_mode, count_include_pad)
 
 
 class AvgPool2d(_AvgPool):
@@ -159,3 +166,6 @@ class Unflatten(Module):
         shape = tuple(input.shape)
         dim = self.dim % len(shape)
         return input.reshape(*shape[:dim], *self.unflattened_size, *shape[dim + 1 :])  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
