@@ -53,7 +53,7 @@ def _put_positions(node: Node, index: Array) -> Array:
                 along = along + offsets.reshape([-1 if k == d else 1 for k in range(index.ndim)])
         return along
     tail = len(shape) - axis - 1
-    positions: Array = along.reshape(*[1] * axis, *index.shape, *[1] * tail)
+    positions: Array = along.reshape((*[1] * axis, *index.shape, *[1] * tail))
     rank = positions.ndim
     for d, offsets in enumerate(others):
         if d != axis:

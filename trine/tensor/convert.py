@@ -13,8 +13,8 @@ from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.runtime.memory import allocate, from_array
 from trine.tensor.device import Device
-from trine.tensor.recorder import record
-from trine.tensor.state import Meta
+from trine.tensor.recorder import flush, new_trace, record
+from trine.tensor.state import Meta, automaton
 from trine.tensor.tensor import Tensor, from_buffer, wrap_as
 
 
@@ -31,7 +31,10 @@ def set_default_dtype(dtype: DType) -> None:
     """Set the dtype that Python floats become (float32 or float64, or a half type)."""
     if not isinstance(dtype, DType) or not dtype.is_floating_point:
         raise DTypeError(message("set_default_dtype", received=dtype, expected="a floating-point dtype"))
+    flush()
     defaults.dtype = dtype
+    automaton.clear()  # what was inferred before holds no longer
+    new_trace()
 
 
 def get_default_dtype() -> DType:

@@ -271,9 +271,21 @@ def _miss(trace: Trace, key: Hashable, builder: Builder, slots: Sequence[Any], a
             position += 1
     results = build_nodes(trace.state, builder, nodes, attrs)
     several = isinstance(results, tuple)
-    state = trace.advance(key, results if several else (results,))
+    state = trace.advance(key, _distinct(results if several else (results,), nodes, trace.state.grad_enabled))
     state.info = several or None
     return state
+
+
+def _distinct(results: tuple[Node, ...], operands: Sequence[Node], grad_enabled: bool) -> tuple[Node, ...]:
+    """Give every result a node of its own: one that is an operand, or comes twice, is a tensor of its own all the same."""
+    seen = set(operands)
+    distinct = []
+    for node in results:
+        if node in seen:
+            node = Node("reshape", (node,), (node.shape,), node.shape, node.dtype, node.requires_grad and grad_enabled, node.source)
+        seen.add(node)
+        distinct.append(node)
+    return tuple(distinct)
 
 
 def build_nodes(state: State, builder: Builder, nodes: Sequence[Node], attrs: Sequence[Any]) -> Any:
