@@ -10,10 +10,28 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from workloads import (
+    ADAM_EPS,
+    ADAMW_BETAS,
+    ADAMW_DECAY,
+    BLOCKS,
+    BN_EPS,
+    BN_MOMENTUM,
+    CHAIN,
+    GPT,
+    LN_EPS,
+    LR,
+    LSTM,
+    MLP,
+    MOMENTUM,
+    RNN,
+    Arrays,
+    load,
+)
+
 import trine
 from trine import nn
 from trine.nn import functional as F
-from workloads import ADAM_EPS, ADAMW_BETAS, ADAMW_DECAY, BLOCKS, BN_EPS, BN_MOMENTUM, CHAIN, GPT, LN_EPS, LR, LSTM, MLP, MOMENTUM, RNN, Arrays, load
 
 VARIANTS = {
     "recorded": ["W1", "W2", "W3", "W4", "W5", "W6", "W7b1", "W7b16", "W8", "W9", "W10", "M1", "M1g", "M1b", "M2", "M3", "M3b", "M4", "M6"],

@@ -1,0 +1,124 @@
+"""The rows of the table: who is measured how, and what must be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEGABYTES = "{:.1f} MB"
+MANY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One measurement of a row.
+
+    Attributes:
+        name: as the table shows it. mode, framework, variant, workload: arguments of child.py ("size" is measured without it).
+        cache: name of the directory for compiled code; "{}" stands for the row and the round. is_cold: the directory is emptied first.
+        max_rounds: for those that take very long. is_slow: left out of a quick run.
+    """
+
+    name: str
+    framework: str
+    variant: str
+    mode: str
+    workload: str = "-"
+    cache: str = "shared"
+    is_cold: bool = False
+    max_rounds: int = MANY
+    is_slow: bool = False
+    unit: str = "{:.6f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A ratio, first contender to second, that must be reached, and one that is aimed at; without `peer` a value of the first."""
+
+    peer: str | None
+    must: float
+    aim: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table: the first contender is Trine."""
+
+    name: str
+    title: str
+    contenders: tuple[Contender, ...]
+    bounds: tuple[Bound, ...]
+    scale: float = 1.0  # the figures are divided by it
+    has_same_values: bool = True
+
+
+def _steady(workload: str, *, has_compile: bool = False) -> tuple[Contender, ...]:
+    contenders = (
+        Contender("Trine", "trine", "recorded", "steady", workload),
+        Contender("PyTorch", "torch", "eager", "steady", workload),
+    )
+    slow = Contender("torch.compile", "torch", "compile", "steady", workload, is_slow=True)
+    return (*contenders, slow) if has_compile else contenders
+
+
+def _eager(must: float, aim: float) -> tuple[Bound, ...]:
+    return (Bound("PyTorch", must, aim),)
+
+
+ROWS = (
+    Row(
+        "import",
+        "import, in a new process",
+        (Contender("Trine", "trine", "-", "import"), Contender("PyTorch", "torch", "-", "import")),
+        _eager(1 / 8, 1 / 15),
+        has_same_values=False,
+    ),
+    Row(
+        "size",
+        "installed size, all dependencies",
+        tuple(
+            Contender(title, name, "-", "size", max_rounds=1, unit=MEGABYTES) for title, name in (("Trine", "trine"), ("PyTorch", "torch"))
+        ),
+        (Bound(None, 270, None),),
+        has_same_values=False,
+    ),
+    Row("record", "one operation on 10 elements (a chain of 1000, run included)", _steady("M1"), _eager(1 / 2, 1 / 3), scale=1000),
+    Row("gradient", "the same, forward and backward", _steady("M1b"), _eager(1 / 2, 1 / 4), scale=1000),
+    Row(
+        "fused",
+        "chain of 6 elementwise operations with exp and tanh, 1M floats",
+        _steady("M6", has_compile=True),
+        (Bound("PyTorch", 0.6, 0.45), Bound("torch.compile", 0.6, 0.4)),
+    ),
+    Row("softmax", "softmax 4096 x 1024, forward and backward", _steady("M3b"), _eager(0.9, 0.75)),
+    Row("layernorm", "layer norm 4096 x 1024, forward and backward", _steady("M4"), _eager(0.9, 0.75)),
+    Row("matmul", "matmul 1024 x 1024 x 1024", _steady("M2"), _eager(1.1, 0.95)),
+    Row(
+        "cold",
+        "first training step of a convolutional network, new process, nothing cached",
+        (
+            Contender("Trine", "trine", "recorded", "first", "W3", "first-trine-{}", is_cold=True),
+            Contender("PyTorch", "torch", "eager", "first", "W3"),
+            Contender("torch.compile", "torch", "compile", "first", "W3", "first-torch-{}", is_cold=True, max_rounds=2, is_slow=True),
+        ),
+        (Bound("PyTorch", 1.2, 0.5), Bound("torch.compile", 0.15, 0.06)),
+    ),
+    Row(
+        "warm",
+        "the same, kernels on disk",
+        (
+            Contender("Trine", "trine", "recorded", "first", "W3", "warm-trine"),
+            Contender("PyTorch", "torch", "eager", "first", "W3"),
+        ),
+        _eager(0.4, 0.2),
+    ),
+    Row(
+        "loop",
+        "200 training steps of a recurrent loop of changing length, compilation included",
+        (
+            Contender("Trine", "trine", "recorded", "once", "W10", "loop-trine-{}", is_cold=True),
+            Contender("PyTorch", "torch", "eager", "once", "W10"),
+            Contender("JAX jit", "jax", "jit", "once", "W10", "loop-jax-{}", is_cold=True, max_rounds=2, is_slow=True),
+        ),
+        (Bound("PyTorch", 1.5, 0.8), Bound("JAX jit", 0.1, 0.03)),
+    ),
+)

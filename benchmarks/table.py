@@ -1,0 +1,98 @@
+"""Results as a markdown table."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from rows import ROWS, Bound, Row
+
+BEGIN, END = "<!-- bench:begin", "<!-- bench:end -->"
+TOLERANCE = 2e-3  # between the values that frameworks compute
+Samples = dict[str, list[dict[str, Any]]]
+
+
+def median(samples: list[dict[str, Any]]) -> float:
+    """Return the median of the measurements that succeeded, NaN if there is none."""
+    figures = [sample["seconds"] for sample in samples if "error" not in sample]
+    return statistics.median(figures) if figures else math.nan
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time with three digits.
+
+    >>> [format_seconds(x) for x in (12.345, 0.012345, 0.0000005)]
+    ['12.3 s', '12.3 ms', '0.5 µs']
+    """
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1 or unit == "µs":
+            return f"{seconds * factor:.3g} {unit}"
+    raise ValueError(seconds)
+
+
+def format_row(row: Row, samples: Samples) -> list[str]:
+    """Return a line of the table for each bound of a row."""
+    first = median(samples.get("Trine", []))
+    return [_format_bound(row, bound, samples, first, is_first=number == 0) for number, bound in enumerate(row.bounds)]
+
+
+def _format_bound(row: Row, bound: Bound, samples: Samples, first: float, *, is_first: bool) -> str:
+    title = row.title if is_first else ""
+    peer_samples = samples.get(bound.peer, []) if bound.peer else []
+    peer = median(peer_samples)
+    reached, limit, own, other = first / peer if bound.peer else first, "", _show(row, first), ""
+    if bound.peer is None:
+        shown, limit = f"{reached:.0f} MB", f"{bound.must:.0f} MB"
+        rest = [name for name in samples if name != "Trine"]
+        other = "; ".join(f"{name}: {median(samples[name]):.0f} MB" for name in rest)
+        own = shown
+    else:
+        shown, limit = f"{reached:.3g}", f"{bound.must:.3g}"
+        other = f"{bound.peer}: {_show(row, peer)}{_note(row, samples, peer_samples)}"
+    verdict = "-" if math.isnan(reached) else "yes" if reached <= bound.must else "**no**"
+    aim = "" if bound.aim is None else f"{bound.aim:.2g}"
+    return f"| {title} | {own} | {other} | {shown} | {limit} | {aim} | {verdict} |"
+
+
+def _show(row: Row, figure: float) -> str:
+    return "-" if math.isnan(figure) else format_seconds(figure / row.scale)
+
+
+def _note(row: Row, samples: Samples, peer_samples: list[dict[str, Any]]) -> str:
+    """Return what must be said about a comparison: few measurements, an error, values that differ."""
+    notes = []
+    errors = [sample["error"] for sample in peer_samples if "error" in sample]
+    own_rounds, rounds = len(samples.get("Trine", [])), len(peer_samples)
+    if errors:
+        notes.append(errors[0])
+    elif 0 < rounds < min(5, own_rounds):
+        notes.append(f"median of {rounds}")
+    values = [sample["value"] for sample in samples.get("Trine", [])[:1] + peer_samples[:1] if "value" in sample]
+    if row.has_same_values and len(values) == 2 and not math.isclose(*values, rel_tol=TOLERANCE):
+        notes.append(f"VALUES DIFFER: {values[0]:.6g} and {values[1]:.6g}")
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+def format_table(results: dict[str, Any]) -> str:
+    """Return the table of all rows that were measured, and the machine."""
+    lines = ["| measure | Trine | peer | ratio | must | aim | reached |", "|---|---|---|---|---|---|---|"]
+    for row in ROWS:
+        if row.name in results["samples"]:
+            lines += format_row(row, results["samples"][row.name])
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    rounds = max((len(s) for samples in results["samples"].values() for s in samples.values()), default=0)
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['system']}, Python {machine['python']}"
+    )
+    return "\n".join([*lines, "", f"{where}; {versions}; medians of {rounds} interleaved rounds, {machine['date']}."])
+
+
+def update_readme(path: Path, results: dict[str, Any]) -> None:
+    """Put the table between the marks of a markdown file."""
+    text = path.read_text("utf-8")
+    begin = text.index("\n", text.index(BEGIN)) + 1
+    end = text.index(END, begin)
+    path.write_text(f"{text[:begin]}{format_table(results)}\n{text[end:]}", "utf-8")
