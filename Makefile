@@ -73,8 +73,8 @@ $(BENCH_VENV)/trine/.stamp: pyproject.toml $(shell find trine -name '*.py')
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with venv was found. Name one: make PYTHON=/path/to/python3 bench" >&2; exit 1; }
 	@echo "Installing trine into $(@D) ..."
 	@test -x $(@D)/bin/python || "$(PYTHON)" -m venv $(@D)
+	@rm -rf build
 	@$(@D)/bin/python $(PIP_INSTALL) .
-	@$(@D)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps .
 	@touch $@
 
 $(BENCH_VENV)/torch/.stamp:
@@ -85,7 +85,7 @@ $(BENCH_VENV)/torch/.stamp:
 	@touch $@
 
 $(BENCH_VENV)/jax/.stamp:
-	@echo "Installing jax and optax into $(@D) ..."
+	@echo "Installing jax into $(@D) ..."
 	@"$(PYTHON)" -m venv --clear $(@D)
-	@$(@D)/bin/python $(PIP_INSTALL) jax optax
+	@$(@D)/bin/python $(PIP_INSTALL) jax
 	@touch $@
