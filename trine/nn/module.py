@@ -280,10 +280,13 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters."""
-        for p in self.parameters():
-            if p._grad is not None:
-                p._grad = None if set_to_none else p._grad.detach() * 0
+        """Forget the gradients of all parameters (or set them to zero in place)."""
+        with no_grad():
+            for p in self.parameters():
+                if set_to_none:
+                    p._grad = None
+                elif p._grad is not None:
+                    p._grad.detach_().zero_()
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn` on every module below and then on this one."""

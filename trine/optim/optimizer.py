@@ -61,6 +61,8 @@ class Optimizer:
         if not isinstance(group, dict):
             raise DTypeError(message("param group", received=type(group).__name__, expected="a dict"))
         members = group["params"]
+        if isinstance(members, set | frozenset):
+            raise DTypeError(message("optimizer: params", received="a set, which has no order", expected="a list", fix="pass list(params)"))
         params = [members] if isinstance(members, Tensor) else list(members)
         params = [p[1] if isinstance(p, tuple) else p for p in params]
         known = {id(p) for g in self.param_groups for p in g["params"]}
@@ -70,17 +72,20 @@ class Optimizer:
             if not is_leaf(p):
                 raise ArgumentError(message("can't optimize a non-leaf tensor", received=f"a computed tensor of shape {tuple(p.shape)}"))
             if id(p) in known:
-                raise ArgumentError(message("some parameters appear in more than one parameter group", received=f"shape {tuple(p.shape)}"))
+                what = "some parameters appear in more than one parameter group, or more than once in one"
+                raise ArgumentError(message(what, received=f"a parameter of shape {tuple(p.shape)}"))
+            known.add(id(p))
         self.param_groups.append({**self.defaults, **group, "params": params})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or set them to zero in place)."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p._grad = None
-                elif p._grad is not None:
-                    p._grad = p._grad.detach() * 0
+        with no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if set_to_none:
+                        p._grad = None
+                    elif p._grad is not None:
+                        p._grad.detach_().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients and run what is recorded.
@@ -110,7 +115,7 @@ class Optimizer:
 
         It returns the new parameters, then the new states name by name. States begin as zeros.
         """
-        states = [self.state[p] for p in params]
+        states = [self.state[p] for p in params] if names else []
         targets = list(params)
         for name in names:
             for p, state in zip(params, states, strict=True):
@@ -138,8 +143,10 @@ class Optimizer:
         """Take over a state made by `state_dict` (of the same number of groups and parameters).
 
         Raises:
-            ArgumentError: if the groups do not match.
+            ArgumentError: if groups or shapes do not match; the optimizer is unchanged then.
         """
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+            raise ArgumentError(message("load_state_dict", received=_described(state_dict), expected="a dict with state and param_groups"))
         groups = state_dict["param_groups"]
         here = [len(g["params"]) for g in self.param_groups]
         there = [len(g["params"]) for g in groups]
@@ -148,11 +155,16 @@ class Optimizer:
         params: dict[int, Tensor] = {}
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             params.update(zip(theirs["params"], mine["params"], strict=True))
-            mine.update({k: v for k, v in theirs.items() if k != "params"})
-        self.state.clear()
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for index, values in state_dict["state"].items():
-            p = params[int(index)]
-            self.state[p] = {k: _unpack(k, v) for k, v in values.items()}
+            p = params.get(int(index))
+            if p is None:
+                raise ArgumentError(message("load_state_dict: state of an unknown parameter", received=index, expected=f"one of {list(params)}"))
+            state[p] = {name: _unpack(name, value, p) for name, value in values.items() if value is not None}
+        self.state = state
+        for mine, theirs in zip(self.param_groups, groups, strict=True):
+            mine.update({k: v for k, v in theirs.items() if k != "params"})
+        flush()
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -172,10 +184,19 @@ def _pack(value: Any) -> Any:
     return tensor(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _unpack(name: str, value: Any) -> Any:
+def _unpack(name: str, value: Any, p: Tensor) -> Any:
     if name == "step":
         return int(float(value))
-    return value.detach().clone() if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    if value.shape != p.shape:
+        received, expected = f"shape {tuple(value.shape)}", f"shape {tuple(p.shape)}, that of the parameter"
+        raise ArgumentError(message(f"load_state_dict: {name} does not fit its parameter", received=received, expected=expected))
+    return value.detach().to(p.dtype).clone()
+
+
+def _described(value: Any) -> str:
+    return f"a dict with {', '.join(map(str, value)) or 'nothing'}" if isinstance(value, dict) else type(value).__name__
 
 
 def parameter_result(new: Node, old: Node) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from trine import dtypes
 from trine.core import build
 from trine.core.graph import Node
 
@@ -27,6 +28,16 @@ class AdamFlags(NamedTuple):
     maximize: bool
 
 
+def wide(x: Node) -> Node:
+    """Return the value in the dtype to compute in: half types are too coarse for decays such as 0.999."""
+    return build.cast(x, dtypes.float32) if x.dtype.is_half else x
+
+
+def rest(coefficient: Node, x: Node) -> Node:
+    """Return one minus a run-time scalar, rounded once to the dtype of x."""
+    return build.cast(build.sub(build.const(1.0, coefficient.dtype), coefficient), x.dtype)
+
+
 def scaled(x: Node, coefficient: Node) -> Node:
     """Return x times a run-time scalar."""
     return build.mul(x, build.cast(coefficient, x.dtype))
@@ -40,6 +51,8 @@ def sgd(
     ``lr, momentum, dampening, weight_decay`` are 0-d nodes. Source: Sutskever et al., "On the importance of initialization and momentum in
     deep learning", 2013, in the form that PyTorch documents.
     """
+    dtype = p.dtype
+    p, g, buffer = wide(p), wide(g), None if buffer is None else wide(buffer)
     if flags.maximize:
         g = build.neg(g)
     if flags.weight_decay:
@@ -48,10 +61,10 @@ def sgd(
         if flags.first or buffer is None:
             buffer = g
         else:
-            one = build.const(1.0, g.dtype)
-            buffer = build.add(scaled(buffer, momentum), build.mul(g, build.sub(one, build.cast(dampening, g.dtype))))
+            buffer = build.add(scaled(buffer, momentum), build.mul(g, rest(dampening, g)))
         g = build.add(g, scaled(buffer, momentum)) if flags.nesterov else buffer
-    return build.sub(p, scaled(g, lr)), buffer
+    new = build.cast(build.sub(p, scaled(g, lr)), dtype)
+    return new, None if buffer is None else build.cast(buffer, dtype)
 
 
 def adam(
@@ -70,20 +83,20 @@ def adam(
     Regularization", 2019; Reddi et al., "On the Convergence of Adam and Beyond", 2018.
     """
     beta1, beta2, epsilon, step_size, correction, weight_decay, decay = coefficients
-    one = build.const(1.0, p.dtype)
+    dtype = p.dtype
+    p, g, mean, square = wide(p), wide(g), wide(mean), wide(square)
     if flags.maximize:
         g = build.neg(g)
     if flags.weight_decay and flags.decoupled:
-        p = build.mul(p, build.sub(one, build.cast(decay, p.dtype)))
+        p = build.mul(p, rest(decay, p))
     elif flags.weight_decay:
         g = build.add(g, scaled(p, weight_decay))
-    rest1 = build.mul(g, build.sub(one, build.cast(beta1, p.dtype)))
-    rest2 = build.mul(build.mul(g, g), build.sub(one, build.cast(beta2, p.dtype)))
-    mean = build.add(scaled(mean, beta1), rest1)
-    square = build.add(scaled(square, beta2), rest2)
+    mean = build.add(scaled(mean, beta1), build.mul(g, rest(beta1, g)))
+    square = build.add(scaled(square, beta2), build.mul(build.mul(g, g), rest(beta2, g)))
     used = square
     if largest is not None:
-        used = largest = build.maximum(largest, square)
+        used = largest = build.maximum(wide(largest), square)
     root = build.div(build.sqrt(used), build.cast(correction, p.dtype))
     update = build.div(scaled(mean, step_size), build.add(root, build.cast(epsilon, p.dtype)))
-    return build.sub(p, update), mean, square, largest
+    new = build.cast(build.sub(p, update), dtype)
+    return new, build.cast(mean, dtype), build.cast(square, dtype), None if largest is None else build.cast(largest, dtype)

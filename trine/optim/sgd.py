@@ -71,7 +71,8 @@ class SGD(Optimizer):
         momentum = group["momentum"] != 0
         names = ("momentum_buffer",) if momentum else ()
         # a momentum buffer of zeros gives the same first step, unless dampening shortens the gradient
-        is_fresh = [momentum and group["dampening"] != 0 and self.state[p].get("momentum_buffer") is None for p in params]
+        dampened = momentum and group["dampening"] != 0
+        is_fresh = [dampened and self.state[p].get("momentum_buffer") is None for p in params]
         fresh = [p for p, new in zip(params, is_fresh, strict=True) if new]
         known = [p for p, new in zip(params, is_fresh, strict=True) if not new]
         coefficients = (float(group["lr"]), float(group["momentum"]), float(group["dampening"]), float(group["weight_decay"]))
