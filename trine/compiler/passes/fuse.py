@@ -23,6 +23,7 @@ from trine.core.graph import Node
 
 MAX_INSTRUCTIONS = 64
 MAX_ARRAYS = 20
+MAX_SUMMED = 8  # terms of one nest that are products or reductions: a sum over all steps of a loop is cut, so that its kernels do not depend on the length
 # A nest that passes several times over its rows has one parallel unit per row: more elements than this want more than one row.
 MAX_SERIAL_ELEMENTS = 1 << 15
 
@@ -73,6 +74,11 @@ def fuse(order: Sequence[Node], outputs: Sequence[Node], unsupported: Callable[[
     return plan
 
 
+def _most_summed(term: Node) -> int:
+    """Return how many such terms a nest adds up; a matrix product adds what came before to its own tiles."""
+    return 1 if term.op in STRIDED_OPERANDS else MAX_SUMMED
+
+
 class _Fusion:
     def __init__(self, order: Sequence[Node], outputs: Sequence[Node], unsupported: Callable[[Node], bool], explain: bool) -> None:
         self.order = order
@@ -85,6 +91,7 @@ class _Fusion:
         self.position = 0
         self.foresees = True
         self.reduction_of: dict[Node, Node] = {}
+        self.sums: dict[Group | Port, int] = {}
         self.num_users = Counter([operand for node in order for operand in node.inputs])
 
     def run(self) -> FusionPlan:
@@ -265,14 +272,31 @@ class _Fusion:
     def _elementwise(self, node: Node, uses: Uses) -> None:
         if len(uses) > 1:
             uses = self._merge_users(node, uses)
-        if node not in self.must and self._inline(node, uses):
+        term = self._summed(node) if node.op == "add" else None
+        full = term is not None and any(self.sums.get(group, 0) >= _most_summed(term) for group in uses)
+        if not full and node not in self.must and self._inline(node, uses):
+            if term is not None:
+                self.sums.update({group: self.sums.get(group, 0) + 1 for group in uses})
             return
-        hosted = self._host(node, uses) if uses else None
+        hosted = self._host(node, uses) if uses and not full else None
         group, index = hosted or self._new_nest(node)
         if hosted is not None:
             self._store(node, group, index)
         self._load(node, group, uses)
         self._evaluate(node, group, index)
+        if term is not None:
+            self.sums[group] = self.sums.get(group, 0) + 1
+
+    def _summed(self, node: Node) -> Node | None:
+        """Return a product or reduction that only this sum uses: the sum goes on where that one is computed."""
+        for operand in node.inputs:
+            if operand.shape != node.shape or self.num_users[operand] != 1:
+                continue
+            if operand.op == "reshape" and self.num_users[operand.inputs[0]] == 1:
+                operand = operand.inputs[0]
+            if KIND[operand.op] in (HEAVY, "reduce"):
+                return operand
+        return None
 
     def _inline(self, node: Node, uses: Uses) -> bool:
         """Evaluate the node where it is used, if that is legal and pays."""
