@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rows import ROWS, Contender, Row
-from table import format_table, update_readme
+from table import format_table, is_disturbed, update_readme
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -48,10 +48,14 @@ class Bench:
         for contender in row.contenders:
             if number >= contender.max_rounds or (is_quick and contender.is_slow):
                 continue
+            if contender.is_warm and number == 0:
+                self.measure(contender, row.name)
             result = self.measure(contender, f"{row.name}-{number}")
+            if contender.has_helpers:
+                result.pop("others", None)
             self.samples.setdefault(row.name, {}).setdefault(contender.name, []).append(result)
             shown = result.get("error") or contender.unit.format(result["seconds"])
-            note = f"  (others used {result['others']} CPUs)" if result.get("others", 0) > 0.3 else ""
+            note = f"  (others used {result['others']} CPUs)" if is_disturbed(result) else ""
             print(f"  round {number + 1}  {row.name:<10} {contender.name:<14} {shown}{note}", flush=True)
 
     def measure(self, contender: Contender, scratch_name: str) -> dict[str, Any]:
@@ -168,11 +172,24 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def put_into_readme(results: Results) -> int:
+    """Put the table into README.md, unless other processes took part in what was measured."""
+    disturbed = [
+        f"{row}: {name}" for row, samples in results["samples"].items() for name, s in samples.items() if any(map(is_disturbed, s))
+    ]
+    if disturbed:
+        print(
+            f"Not written: other processes were busy while these were measured; measure again.\n  {', '.join(disturbed)}", file=sys.stderr
+        )
+        return 1
+    update_readme(ROOT / "README.md", results)
+    return 0
+
+
 def main() -> int:
     options = parse_options()
     if options.update_readme:
-        update_readme(ROOT / "README.md", json.loads(options.output.read_text()))
-        return 0
+        return put_into_readme(json.loads(options.output.read_text()))
     pythons = {name: str(ROOT / ".venv-bench" / name / "bin" / "python") for name in ("trine", "torch", "jax")}
     pythons |= dict(text.split("=", 1) for text in options.python)
     chosen = options.only.split(",") if options.only else [row.name for row in ROWS]

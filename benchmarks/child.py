@@ -1,6 +1,7 @@
 """One measurement in a process of its own: `child.py MODE FRAMEWORK VARIANT WORKLOAD BUDGET` prints a line of JSON.
 
-Modes: `import` times the import of a package; `steady` the median of steps after warming up; `first` all from before the imports to the
+Modes: `import` times the import of a package; `usable` the import and a first tensor, so that work which the import puts off is counted;
+`steady` the median of steps after warming up; `first` all from before the imports to the
 end of the first step; `once` all steps of a workload that never repeats, compilation included, imports and building not.
 """
 
@@ -38,6 +39,12 @@ def mean_square(array) -> float:
 def measure_import(package: str) -> dict:
     start = time.perf_counter()
     importlib.import_module(package)
+    return {"seconds": time.perf_counter() - start}
+
+
+def measure_usable(package: str) -> dict:
+    start = time.perf_counter()
+    importlib.import_module(package).tensor([1.0])
     return {"seconds": time.perf_counter() - start}
 
 
@@ -86,6 +93,8 @@ def main() -> None:
     machine, own = cpu_seconds()
     if mode == "import":
         result = measure_import(framework)
+    elif mode == "usable":
+        result = measure_usable(framework)
     elif mode == "first":
         result = measure_first(framework, variant, workload)
     elif mode == "once":

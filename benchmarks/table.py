@@ -11,6 +11,7 @@ from rows import ROWS, Bound, Row
 
 BEGIN, END = "<!-- bench:begin", "<!-- bench:end -->"
 TOLERANCE = 2e-3  # between the values that frameworks compute
+MAX_OTHERS = 0.2  # CPUs that other processes may keep busy during a measurement
 Samples = dict[str, list[dict[str, Any]]]
 
 
@@ -18,6 +19,11 @@ def median(samples: list[dict[str, Any]]) -> float:
     """Return the median of the measurements that succeeded, NaN if there is none."""
     figures = [sample["seconds"] for sample in samples if "error" not in sample]
     return statistics.median(figures) if figures else math.nan
+
+
+def is_disturbed(sample: dict[str, Any]) -> bool:
+    """Return whether other processes took so much of the machine that a figure says little about the contender."""
+    return sample.get("others", 0.0) > MAX_OTHERS
 
 
 def format_seconds(seconds: float) -> str:
@@ -51,7 +57,8 @@ def _format_bound(row: Row, bound: Bound, samples: Samples, first: float, *, is_
     else:
         shown, limit = f"{reached:.3g}", f"{bound.must:.3g}"
         other = f"{bound.peer}: {_show(row, peer)}{_note(row, samples, peer_samples)}"
-    verdict = "-" if math.isnan(reached) else "yes" if reached <= bound.must else "**no**"
+    is_void = math.isnan(reached) or any(map(is_disturbed, samples.get("Trine", []) + peer_samples))
+    verdict = "-" if is_void else "yes" if reached <= bound.must else "**no**"
     aim = "" if bound.aim is None else f"{bound.aim:.2g}"
     return f"| {title} | {own} | {other} | {shown} | {limit} | {aim} | {verdict} |"
 
@@ -63,6 +70,8 @@ def _show(row: Row, figure: float) -> str:
 def _note(row: Row, samples: Samples, peer_samples: list[dict[str, Any]]) -> str:
     """Return what must be said about a comparison: few measurements, an error, values that differ."""
     notes = []
+    if any(map(is_disturbed, samples.get("Trine", []) + peer_samples)):
+        notes.append("DISTURBED by other processes, not comparable")
     errors = [sample["error"] for sample in peer_samples if "error" in sample]
     own_rounds, rounds = len(samples.get("Trine", [])), len(peer_samples)
     if errors:
