@@ -35,6 +35,7 @@ class Settings:
         cache_dir: directory of compiled kernels; None switches the disk cache off (TRINE_CACHE_DIR, empty for off).
         cache_mb: bound of that directory in MB (TRINE_CACHE_MB).
         max_records: a recording longer than this is flushed (TRINE_MAX_RECORDS).
+        native_recorder: record known operations in native code where the interpreter allows it (TRINE_NATIVE_RECORDER).
     """
 
     eager: bool
@@ -45,6 +46,7 @@ class Settings:
     cache_dir: Path | None
     cache_mb: int
     max_records: int
+    native_recorder: bool
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some fields changed."""
@@ -88,6 +90,7 @@ VARIABLES: dict[str, Variable] = {
     "cache_dir": Variable("TRINE_CACHE_DIR", lambda text: Path(text).expanduser(), "a directory", default_cache_dir),
     "cache_mb": Variable("TRINE_CACHE_MB", _integer(0, 1 << 20), "a number of megabytes from 0 to 1048576", lambda: 512),
     "max_records": Variable("TRINE_MAX_RECORDS", _integer(1, 1 << 24), "an integer from 1 to 16777216", lambda: 2000),
+    "native_recorder": Variable("TRINE_NATIVE_RECORDER", _flag, "0 or 1", lambda: True),
 }
 
 

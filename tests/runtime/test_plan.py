@@ -237,7 +237,7 @@ def test_cost_decides() -> None:
 
 def test_ctypes_entry() -> None:
     """The entry without CPython builtins gives the same result."""
-    loaded = executor._Native.keep[1]
+    loaded = executor._Native.keep[-1]
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(loaded.address("executor_run"))
     builtin, executor._Native.run = executor._Native.run, run
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from trine import config
 from trine.compiler.cache import KernelCache, default_cache, file_name
@@ -12,11 +13,13 @@ from trine.compiler.pipeline import collector_paused, compile_graph
 from trine.compiler.program import Command, HostCommand, Kernel, Program, Value
 from trine.compiler.target import Target, host_target
 from trine.compiler.templates.executor import emit_executor
+from trine.compiler.templates.python_objects import TABLE
+from trine.compiler.templates.recorder import emit_recorder
 from trine.core.graph import Graph, Node, topological_order
 from trine.core.reference import apply
 from trine.runtime import executor
 from trine.runtime.memory import Buffer
-from trine.runtime.objects import load
+from trine.runtime.objects import LoadedObject, load
 from trine.runtime.plan import HostCall, Launch, Output, Placement, Plan
 
 _MAX_ADDRESSES = 1 << 14
@@ -136,13 +139,31 @@ def install_executor(target: Target, kernels: KernelCache) -> None:
             executor.install({name: loaded.address(name) for name in executor.FUNCTIONS}, loaded)
 
 
+def load_recorder(engine: NativeEngine, table: int) -> LoadedObject:
+    """Load the native code of the recorder for a table of words at an address; see `trine.compiler.templates.recorder`.
+
+    Raises:
+        CompileError: it cannot be compiled or loaded.
+    """
+    return load(_recorder_object(engine.target, engine.kernels), {TABLE: table})
+
+
+def _recorder_object(target: Target, kernels: KernelCache) -> bytes:
+    return _object(("recorder",), lambda: emit_recorder(target), target, kernels, optimize=True)
+
+
 def _executor_object(target: Target, kernels: KernelCache) -> bytes:
-    name = file_name(repr(("executor", sorted(executor.LAYOUT.items()))), target)
+    return _object(("executor", sorted(executor.LAYOUT.items())), lambda: emit_executor(target, executor.LAYOUT), target, kernels)
+
+
+def _object(key: tuple[Any, ...], emit: Callable[[], str], target: Target, kernels: KernelCache, *, optimize: bool = False) -> bytes:
+    """Return the object of a part of the runtime, from the disk cache if it is there."""
+    name = file_name(repr(key), target)
     data = kernels.disk.read(name) if kernels.disk is not None else None
     if data is None:
         from trine.compiler import llvm  # takes 40 ms: only if it is not in the cache
 
-        data = llvm.compile_object(emit_executor(target, executor.LAYOUT), target)
+        data = llvm.compile_object(emit(), target, optimize=optimize)
         if kernels.disk is not None:
             kernels.disk.write([(name, data)])
     return data

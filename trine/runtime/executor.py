@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import struct
-import sys
-import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from trine.errors import CompileError
+from trine.runtime import builtin
 from trine.runtime.pool import POOL_LAYOUT, pool
 
 # Cost is bytes moved plus flops. One core does about 10 to 20 of them in a nanosecond, so 64 Ki is some 5 us; a fork-join with spinning
@@ -71,23 +70,13 @@ class _Native:
     keep: ClassVar[list[Any]] = []
 
 
-class _MethodDef(ctypes.Structure):
-    """CPython's PyMethodDef."""
-
-    _fields_ = [("name", ctypes.c_char_p), ("method", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
-
-
-_METH_O = 8
-
-
 def install(addresses: Mapping[str, int], keep: Any = None) -> None:
     """Hand in the addresses of the native functions named in `FUNCTIONS`; needed once, before the first plan is run.
 
     `keep` is what must live as long as the process: the loaded object.
     """
-    if _has_builtins():
-        run, definition = _make_builtin(addresses["executor_call"])
-        _Native.keep.append(definition)
+    if builtin.is_supported():
+        run = _make_builtin(addresses["executor_call"])
     else:
         run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(addresses["executor_run"])
     _Native.keep.append(keep)
@@ -100,21 +89,14 @@ def is_installed() -> bool:
     return _Native.run is not None
 
 
-def _has_builtins() -> bool:
-    return sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
-
-
-def _make_builtin(address: int) -> tuple[Callable[[int], int], Any]:
-    """Return a builtin function that calls the native code at `address` with (self, argument), and what must live as long.
+def _make_builtin(address: int) -> Callable[[int], int]:
+    """Return a builtin function that calls the native code at `address` with (self, argument).
 
     `self` is a bytes object with the addresses of the functions of the Python API that the native code calls.
     """
-    api = ctypes.pythonapi
     names = ("PyLong_AsVoidPtr", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread")
-    functions = struct.pack("=4Q", *[ctypes.cast(getattr(api, name), ctypes.c_void_p).value for name in names])
-    definition = _MethodDef(b"executor_call", address, _METH_O, None)
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(("PyCFunction_NewEx", api))
-    return make(ctypes.addressof(definition), functions, None), (definition, functions)
+    functions = struct.pack("=4Q", *[ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in names])
+    return builtin.make_function("executor_call", address, builtin.METH_O, functions)  # type: ignore[no-any-return]
 
 
 class Segment:

@@ -12,7 +12,7 @@ import mmap
 import os
 import platform
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -370,21 +370,26 @@ class LoadedObject:
             raise _damaged(f"no symbol {symbol!r}") from None
 
 
-def load(data: bytes) -> LoadedObject:
+def load(data: bytes, symbols: Mapping[str, int] | None = None) -> LoadedObject:
     """Load a relocatable object of this machine's architecture.
+
+    Args:
+        data: the object.
+        symbols: addresses of external symbols; others are functions of the interpreter (``Py…``) or of the C library.
 
     Raises:
         ObjectError: the object is damaged, of another architecture, or refers to an unknown symbol.
         AllocationError: the system gives no memory, or forbids making it executable.
     """
     mappings: list[tuple[int, int]] = []
+    known = symbols or {}
 
     def base(size: int) -> int:
         mappings.append(_map(size))
         return mappings[0][0]
 
     try:
-        layout = lay_out(data, base, resolve_external)
+        layout = lay_out(data, base, lambda name: known[name] if name in known else resolve_external(name))
         if layout.machine != _host_machine():
             raise _damaged(f"code for {layout.machine} on a {_host_machine()} machine")
         address, nbytes = mappings[0]
@@ -439,8 +444,12 @@ def _libraries() -> list[ctypes.CDLL]:
 
 @functools.cache
 def resolve_external(name: str) -> int:
-    """Return the address of a function of the C or mathematics library. Raises ObjectError if there is none of that name."""
-    for library in _libraries():
+    """Return the address of a function of the interpreter (``Py…``), the C or the mathematics library.
+
+    Raises:
+        ObjectError: there is none of that name.
+    """
+    for library in [ctypes.pythonapi] if name.startswith("Py") else _libraries():
         function = getattr(library, name, None)
         if function is not None:
             return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trine import engines
@@ -21,12 +21,22 @@ if TYPE_CHECKING:
 
 
 def _baseline() -> int:
-    """Reference count of an object that only the list of handles holds, seen from the comprehension of `_live_handles`."""
+    """Reference count of an object that only the list of handles holds, seen from the comprehension of `held_in_python`."""
     probe = [object()]
     return [sys.getrefcount(h) for h in probe][0]
 
 
 _UNHELD = _baseline()
+
+
+def held_in_python(values: list[Any]) -> list[Any]:
+    """Return the items of a list to which something else refers too."""
+    unheld = _UNHELD
+    return [value for value in values if sys.getrefcount(value) > unheld]
+
+
+held: Callable[[list[Any]], list[Any]] = held_in_python
+"""`held_in_python`, or a faster function that does the same."""
 
 
 class PlanEntry:
@@ -85,11 +95,9 @@ def _run(executable: Executable, leaves: Sequence[Buffer], scalars: Sequence[flo
 
 def _live_handles(trace: Trace) -> tuple[dict[int, list[Handle]], list[Handle]]:
     """Return slot -> tensors that the program still holds, and the views among them (their base is what is computed)."""
-    unheld = _UNHELD
-    live = [h for h in trace.handles if sys.getrefcount(h) > unheld]
     by_slot: dict[int, list[Handle]] = {}
     stale = []
-    for handle in live:
+    for handle in held(trace.handles):
         if handle._trace is not trace or handle._buffer is not None:
             continue
         group = handle._alias
@@ -160,8 +168,15 @@ def _compile(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, i
         donations=tuple({position_of[s]: p for s, p in donations}.items()),
     )
     entry = PlanEntry(engines.current().compile(graph), slots, positions)
+    _use_native_recorder()
     entry.spec, entry.grad_slots, entry.freed_slots = spec, tuple(grad_slots), frozenset(freed_slots)
     return entry
+
+
+def _use_native_recorder() -> None:
+    from trine.tensor import native_recorder  # loaded with the first program
+
+    native_recorder.install()
 
 
 def _value_node(node: Node) -> Node:
@@ -256,6 +271,7 @@ def _close(trace: Trace) -> None:
     trace.state = _CLOSED
     # new containers, not cleared ones: a backward pass in progress may still look at the old
     trace.handles, trace.leaves, trace.leaf_tensors = [], [], {}
+    trace.hold = trace.handles.append  # the old one kept the old list, whose dead handles refer to this recording: a cycle
     trace.hold = trace.handles.append  # the old list goes at once, and with it the results that nobody holds
     trace.cuts, trace.hooked, trace.donors = {}, {}, {}
 

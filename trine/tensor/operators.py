@@ -10,6 +10,9 @@ from trine.tensor.handle import Handle
 from trine.tensor.recorder import Builder, local, record
 from trine.tensor.tensor import Tensor
 
+RECORDED: dict[Callable[..., Any], tuple[str, Builder]] = {}
+"""Operator method -> ("binary", "reflected" or "unary", builder): what the native recorder may take over."""
+
 
 def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
     """Return the method ``a <op> b`` of a builder of two operands.
@@ -48,6 +51,7 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
         trace.hold(result)
         return result
 
+    RECORDED[method] = "binary", builder
     return method
 
 
@@ -67,6 +71,7 @@ def reflected_operator(builder: Builder) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         return _fallback(builder, other, self)
 
+    RECORDED[method] = "reflected", builder
     return method
 
 
@@ -76,6 +81,7 @@ def unary_operator(builder: Builder) -> Callable[[Any], Any]:
     def method(self: Any) -> Any:
         return record(builder, (self,))
 
+    RECORDED[method] = "unary", builder
     return method
 
 
