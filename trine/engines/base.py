@@ -12,12 +12,15 @@ from trine.runtime.memory import Buffer
 class Executable(Protocol):
     """A compiled graph."""
 
-    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> list[Buffer]:
+    def run(
+        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
+    ) -> list[Buffer]:
         """Run it and return its outputs.
 
         Args:
             inputs: row-major arrays, by position. A donated one becomes the output that is written over it.
             scalars: run-time scalars, by position.
+            finished: gets the outputs too, once everything has run: a caller that is interrupted can tell by it.
 
         Raises:
             IndexOutOfRangeError: an index is out of range.

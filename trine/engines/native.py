@@ -38,11 +38,13 @@ class NativeExecutable:
         self.plan = plan
         self._num_scalars = len(plan.scalar_kinds)
 
-    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> list[Buffer]:
+    def run(
+        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
+    ) -> list[Buffer]:
         """Run it; see `trine.engines.base.Executable`. Scalars beyond those that the graph names are ignored."""
         if len(scalars) != self._num_scalars:
             scalars = scalars[: self._num_scalars]
-        return self.plan.run(inputs, scalars)
+        return self.plan.run(inputs, scalars, finished)
 
 
 class NativeEngine:

@@ -19,21 +19,33 @@ class NumpyExecutable:
         self._inputs: dict[int, Node] = {n.attrs[0]: n for n in topological_order(graph.outputs) if n.op == "input"}
         self._donated = dict(graph.donations)
 
-    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> list[Buffer]:
+    def run(
+        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
+    ) -> list[Buffer]:
         """Run it; see `trine.engines.base.Executable`."""
         arrays = [
             buffer.array(self._inputs[i].dtype.numpy, self._inputs[i].shape) if i in self._inputs else np.empty(0)
             for i, buffer in enumerate(inputs)
         ]
+        results = evaluate(self._graph.outputs, arrays, scalars)
         outputs = []
-        for position, array in enumerate(evaluate(self._graph.outputs, arrays, scalars)):
+        for position, array in enumerate(results):
             source = self._donated.get(position)
-            if source is not None and not inputs[source].readonly:
-                buffer = inputs[source]
-            else:
-                buffer = allocate(array.nbytes)
-            np.copyto(buffer.array(array.dtype, array.shape), array)
-            outputs.append(buffer)
+            is_written = source is not None and not inputs[source].readonly
+            outputs.append(inputs[source] if is_written else allocate(array.nbytes))  # type: ignore[index]
+        if self._donated:  # a result may be a view of an input that is written
+            results = [array.copy() for array in results]
+        interrupt: BaseException | None = None
+        for buffer, array in zip(outputs, results, strict=True):
+            try:
+                np.copyto(buffer.array(array.dtype, array.shape), array)
+            except KeyboardInterrupt as error:  # all inputs are written, or none
+                interrupt = error
+                np.copyto(buffer.array(array.dtype, array.shape), array)
+        if finished is not None:
+            finished += outputs
+        if interrupt is not None:
+            raise interrupt
         return outputs
 
 

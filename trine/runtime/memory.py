@@ -105,7 +105,10 @@ class _PooledBuffer(Buffer):
 
     def __del__(self) -> None:
         # No global is used, so that this is safe while the interpreter shuts down.
-        block = self.owner
+        try:
+            block = self.owner
+        except AttributeError:  # an interrupt came before it was set
+            return
         block.free.append(block)
 
 

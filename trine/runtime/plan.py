@@ -17,7 +17,7 @@ import ctypes
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -145,8 +145,16 @@ class Plan:
         self._scalars = struct.Struct("=" + scalar_kinds)
         self._frames: deque[_Frame] = deque(maxlen=_MAX_FREE_FRAMES)
 
-    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> list[Buffer]:
+    def run(
+        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
+    ) -> list[Buffer]:
         """Run the plan and return its outputs.
+
+        A run that has begun is finished before a KeyboardInterrupt is passed on, since donated inputs cannot be restored.
+
+        Args:
+            inputs, scalars: as many as the plan takes.
+            finished: gets the outputs too, once everything has run: a caller that sees an exception can tell by it.
 
         Raises:
             IndexOutOfRangeError: a kernel met an index out of range; the message names the line that recorded the operation.
@@ -188,11 +196,36 @@ class Plan:
                 self._scalars.pack_into(frame.memory, frame.scalars_offset, *scalars)
             except struct.error as error:
                 raise self._argument_error(inputs, scalars) from error
-        for step in frame.steps:
-            if step():
-                raise_status(frame.status_words(), self.status_sources)
+        steps = iter(frame.steps)
+        step = None
+        try:
+            for step in steps:
+                if step():
+                    raise_status(frame.status_words(), self.status_sources)
+        except Exception:
+            raise
+        except BaseException:
+            self._finish(frame, step, steps)
+            if finished is not None:
+                finished += results
+            raise
+        if finished is not None:
+            finished += results
         self._frames.append(frame)
         return results
+
+    def _finish(self, frame: _Frame, step: Callable[[], Any] | None, rest: Iterator[Callable[[], Any]]) -> None:
+        """Run what an interrupt has left over.
+
+        An interrupt arrives between bytecodes, so that a native step that has begun is done by then.
+        """
+        if isinstance(step, _HostStep):
+            step.resume()
+        elif frame.status_words()[0]:
+            raise_status(frame.status_words(), self.status_sources)
+        for step in rest:
+            if step():
+                raise_status(frame.status_words(), self.status_sources)
 
     def profile(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> tuple[list[Buffer], list[Timing]]:
         """Run the plan command by command and return its outputs and what each command took (about 1 us of it for the measurement)."""
@@ -242,7 +275,7 @@ class _Frame:
         self._keep = []
         for segment in plan._segments:
             if isinstance(segment, HostCall):
-                self.steps.append(partial(_call_host, segment, self.memory))
+                self.steps.append(_HostStep(segment, self.memory))
             else:
                 step, keep = segment.bind(self.address, self.status, num_threads)
                 self.steps.append(step)
@@ -277,9 +310,29 @@ def _timed(step: Callable[[], Any], name: str, timings: list[Timing]) -> Any:
     return result
 
 
-def _call_host(call: HostCall, table: bytearray) -> None:
-    result = call.function(*[_view(placement, table) for placement in call.inputs])
-    np.copyto(_view(call.output, table), result, casting="no")
+class _HostStep:
+    """Calls a Python function of a plan."""
+
+    __slots__ = ("call", "table", "made", "is_stored")
+
+    def __init__(self, call: HostCall, table: bytearray) -> None:
+        self.call = call
+        self.table = table
+        self.made: np.ndarray | None = None
+        self.is_stored = False
+
+    def __call__(self) -> None:
+        self.made, self.is_stored = None, False
+        self.resume()
+
+    def resume(self) -> None:
+        """Do what an interrupt has left over (the output may lie over an input, so nothing is done twice)."""
+        if self.is_stored:
+            return
+        if self.made is None:
+            self.made = self.call.function(*[_view(placement, self.table) for placement in self.call.inputs])
+        np.copyto(_view(self.call.output, self.table), self.made, casting="no")
+        self.is_stored, self.made = True, None
 
 
 def _view(placement: Placement, table: bytearray) -> np.ndarray:

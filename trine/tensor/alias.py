@@ -69,12 +69,11 @@ class AliasGroup:
         return not any((m := reference()) is not None and m is not tensor for reference in self.members)
 
     def write(self, tensor: Tensor, value: Tensor) -> None:
-        """Set a member's value, and with it the base's; the other members become stale."""
+        """Set the base's value through a member; all members become stale (the caller sets this one's value)."""
         steps = tensor._path
         base_value = value if not steps else record(_write_through, (self.base, value), steps)
         take_value(self.base, base_value)
         self.version += 1
-        tensor._alias_version = self.version
         alive = []
         for reference in self.members:
             member = reference()
@@ -103,7 +102,9 @@ def take_value(tensor: Handle, value: Handle) -> None:
     slot = value._slot if value._trace is trace else trace.slot_of(value)
     was_listed = tensor._buffer is None and tensor._trace is trace
     if tensor._buffer is not None and tensor._trace is trace and id(tensor) not in trace.donors:
-        trace.donors[id(tensor)] = trace._positions[id(tensor._buffer)]
+        position = trace._positions.get(id(tensor._buffer))
+        if position is not None:  # else another thread has computed this value
+            trace.donors[id(tensor)] = position
     tensor._trace, tensor._slot, tensor._meta = trace, slot, value._meta
     tensor._buffer = None
     tensor._fragment = None
@@ -194,6 +195,8 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
         external = external or _is_external(group.base)
         group.write(tensor, value)
     take_value(tensor, value)
+    if group is not None:
+        tensor._alias_version = group.version
     if value._meta.requires_grad and not new.requires_grad:
         local.trace.leaf_tensors[tensor._slot] = tensor
     tensor._version += 1

@@ -380,9 +380,9 @@ def run_backward(
         InPlaceError: if a value that the gradients need was changed in place.
     """
     enabled, in_pass = local.grad_enabled, local.in_pass
-    set_grad_enabled(create_graph)
-    local.in_pass = True
     try:
+        local.in_pass = True
+        set_grad_enabled(create_graph)
         run = Pass(wanted, retain_graph, create_graph)
         for tensor, seed in zip(tensors, seeds, strict=True):
             run.add_root(tensor, _check_seed(tensor, seed))

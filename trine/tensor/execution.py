@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trine import engines
 from trine.core.graph import Graph, Node
-from trine.errors import TrineError, message
+from trine.errors import TrineError
 from trine.tensor import recorder
 from trine.tensor.fragment import Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
 from trine.tensor.handle import Handle
@@ -61,12 +61,16 @@ class PlanEntry:
         self.freed_slots: frozenset[int] = frozenset()
 
 
+running: set[Trace] = set()
+"""Recordings that are being run."""
+
+
 def flush_trace(trace: Trace) -> None:
     """Run a recording and give its live results their memory; the thread goes on with an empty one.
 
     Raises:
         TrineError: an error at run time (an index out of range). Tensors that the recording would have written in place keep their old
-            values; its other results are lost and say so when they are read.
+            values; other results that need what failed are lost and say so when they are read.
     """
     if not trace.handles:
         if trace.leaves or trace.state.parent is not None:
@@ -77,20 +81,34 @@ def flush_trace(trace: Trace) -> None:
         _close(trace)
         _mark_stale(stale)
         return
-    slots = tuple(sorted(by_slot))
+    running.add(trace)  # before the memory of leaves is looked at: from now on no other thread may read it
     donations = _donations(trace, by_slot)
-    try:
-        entry = _plan(trace, slots, donations)
-        outputs = _run(entry.executable, trace.leaves, trace.scalars)
-        _commit(trace, entry, by_slot, outputs)
-    except Exception as error:
-        _abandon(trace, by_slot, stale, error)
-        raise
-    _mark_stale(stale)
+    outputs: list[Buffer] = []
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            if not outputs:
+                entry = find_plan(trace, tuple(sorted(by_slot)), donations)
+                entry.executable.run(trace.leaves, trace.scalars, outputs)
+            if not trace.closed:
+                hand_over(trace, entry, by_slot, outputs)
+            _close(trace)
+            _mark_stale(stale)
+            break
+        except BaseException as error:
+            if isinstance(error, Exception) and not trace.closed:
+                from trine.tensor.recovery import abandon
 
-
-def _run(executable: Executable, leaves: Sequence[Buffer], scalars: Sequence[float | int]) -> list[Buffer]:
-    return executable.run(leaves, scalars)
+                abandon(trace, by_slot, donations, error)
+                _close(trace)
+                _mark_stale(stale)
+                raise
+            if not outputs:  # interrupted before anything was run: the recording stays as it is
+                running.discard(trace)
+                raise
+            interrupt = error  # what has been run is not run again: its results are handed over first
+    if interrupt is not None:
+        raise interrupt
 
 
 def _live_handles(trace: Trace) -> tuple[dict[int, list[Handle]], list[Handle]]:
@@ -128,7 +146,7 @@ def _donations(trace: Trace, by_slot: dict[int, list[Handle]]) -> tuple[tuple[in
     return tuple(sorted(found))
 
 
-def _plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...]) -> PlanEntry:
+def find_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...]) -> PlanEntry:
     """Return the plan of this flush: cached, or a cached one that computes more, or a new one."""
     state = trace.state
     stops = tuple(sorted(trace.hooked)) if trace.hooked else ()
@@ -141,12 +159,13 @@ def _plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int]
     for (_, other_donations, *rest), other in state.plans.items():  # type: ignore[misc]
         if other_donations == donations and tuple(rest) == (stops, engines.current_key()) and wanted.issubset(other.slots):
             return other
-    entry = _compile(trace, slots, donations, stops)
+    entry = compile_plan(trace, slots, donations, stops)
     automaton.add_plan(state, key, entry)
     return entry
 
 
-def _compile(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...], stop_slots: tuple[int, ...]) -> PlanEntry:
+def compile_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, int], ...], stop_slots: tuple[int, ...]) -> PlanEntry:
+    """Return a new plan that computes `slots` and what later backward passes need of them; gradients stop at `stop_slots`."""
     nodes = trace.nodes()
     number: dict[Node, int] = {}
     positions = tuple(number.setdefault(_value_node(nodes[s]), len(number)) for s in slots)
@@ -195,20 +214,19 @@ def _inputs(nodes: Sequence[Node], count: int) -> tuple[Node, ...]:
     return tuple(inputs)
 
 
-def _commit(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], outputs: Sequence[Buffer]) -> None:
-    """Hand the results over to their tensors, and keep what a later backward pass needs."""
+def hand_over(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], outputs: Sequence[Buffer]) -> None:
+    """Give the results to their tensors, and keep what a later backward pass needs."""
     fragment = _fragment(trace, entry, outputs) if entry.spec is not None else None
     grad_index = {slot: i for i, slot in enumerate(entry.grad_slots)}
     for slot, position in zip(entry.slots, entry.positions, strict=True):
         for handle in by_slot.get(slot, ()):
-            handle._buffer = outputs[position]
-            handle._alias = handle._alias  # gives the field a value of its own: it is read often from now on
-            handle._trace = None
             if slot in grad_index and fragment is not None:
                 handle._fragment = (fragment, grad_index[slot])
             elif slot in entry.freed_slots:
                 handle._fragment = (CONSUMED, 0)
-    _close(trace)
+            handle._alias = handle._alias  # gives the field a value of its own: it is read often from now on
+            handle._buffer = outputs[position]
+            handle._trace = None
 
 
 def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Fragment:
@@ -274,48 +292,4 @@ def _close(trace: Trace) -> None:
     trace.hold = trace.handles.append  # the old one kept the old list, whose dead handles refer to this recording: a cycle
     trace.hold = trace.handles.append  # the old list goes at once, and with it the results that nobody holds
     trace.cuts, trace.hooked, trace.donors = {}, {}, {}
-
-
-def _abandon(trace: Trace, by_slot: dict[int, list[Handle]], stale: Sequence[Handle], error: Exception) -> None:
-    """After an error at run time: tensors written in place get their old memory back, other results are marked as lost."""
-    reason = message("this tensor has no value: the recording that would have computed it failed", received=f"{type(error).__name__}: {error}")
-    for handles in by_slot.values():
-        for handle in handles:
-            position = trace.donors.get(id(handle))
-            handle._trace = None
-            if position is not None:
-                handle._buffer = trace.leaves[position]
-            else:
-                handle._lost = reason
-    _close(trace)
-    _mark_stale(stale)
-
-
-def compute_foreign(tensor: Handle) -> Buffer:
-    """Return the memory of a tensor that is pending in another thread's recording, without disturbing that recording.
-
-    Raises:
-        TrineError: if the recording is gone (its thread failed while running it).
-    """
-    trace = tensor._trace
-    if trace is None or trace.closed:
-        if tensor._buffer is not None:
-            return tensor._buffer
-        raise TrineError(message("this tensor has no value", received="a tensor whose recording ended without computing it"))
-    # Copies are atomic under the GIL, and holding the leaves keeps their owner from writing over them.
-    leaves, scalars = list(trace.leaves), list(trace.scalars)
-    nodes: list[Node] = []
-    state: State | None = trace.state
-    path = []
-    while state is not None:
-        path.append(state.nodes)
-        state = state.parent
-    for step in reversed(path):
-        nodes.extend(step)
-    if trace.closed and tensor._buffer is not None:
-        return tensor._buffer
-    graph = Graph(outputs=(nodes[tensor._slot],), inputs=_inputs(nodes, len(leaves)), donations=())
-    buffer = engines.current().compile(graph).run(leaves, scalars)[0]
-    if not tensor._meta.requires_grad:
-        tensor._buffer = buffer
-    return buffer
+    running.discard(trace)

@@ -155,8 +155,9 @@ class Function:
         """Run the function on its arguments."""
         needs = tuple(isinstance(a, Tensor) and a._meta.requires_grad for a in args)
         ctx = FunctionContext(needs)
-        enabled = recorder.set_grad_enabled(False)
+        enabled = recorder.local.grad_enabled
         try:
+            recorder.set_grad_enabled(False)
             if cls.setup_context is None:
                 results = cls.forward(ctx, *args)
             else:

@@ -52,7 +52,13 @@ class _Mode:
         return super().__new__(cls)
 
     def __enter__(self) -> None:
-        self._before.append(recorder.set_grad_enabled(self.mode))
+        before = local.grad_enabled
+        try:
+            self._before.append(before)
+            recorder.set_grad_enabled(self.mode)
+        except BaseException:  # an interrupt: the block is not entered
+            recorder.set_grad_enabled(before)
+            raise
 
     def __exit__(self, *_: object) -> None:
         recorder.set_grad_enabled(self._before.pop())
@@ -95,8 +101,9 @@ class inference_mode(no_grad):
 def _decorate(mode: bool, function: F) -> F:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        before = recorder.set_grad_enabled(mode)
+        before = local.grad_enabled
         try:
+            recorder.set_grad_enabled(mode)
             return function(*args, **kwargs)
         finally:
             recorder.set_grad_enabled(before)

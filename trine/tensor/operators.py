@@ -41,9 +41,9 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
         state = trace.state.next.get(key)
         if state is None:
             return _fallback(builder, self, other)
+        trace.state = state  # first: an interrupt may come after a call
         if kind is float:
             trace.scalars.append(other)
-        trace.state = state
         result = new(cls)
         result._trace = trace
         result._slot = state.slot

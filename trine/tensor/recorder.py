@@ -117,6 +117,7 @@ class Trace:
 
     def _leaf(self, tensor: Handle, buffer: Buffer) -> int:
         position = self._positions.get(id(buffer))
+        is_new = position is None
         meta = tensor._meta
         key: Hashable
         if position is None:
@@ -128,10 +129,10 @@ class Trace:
         if state is None:
             node = build.input(position, meta.shape, meta.dtype, meta.requires_grad)
             state = self.advance(key, (node,))
-        if position == len(self.leaves):
+        self.state = state  # first: an interrupt may come after a call
+        if is_new:
             self.leaves.append(buffer)
             self._positions[id(buffer)] = position
-        self.state = state
         slot = state.slot
         tensor._trace = self
         tensor._slot = slot
@@ -178,10 +179,10 @@ def set_grad_enabled(enabled: bool) -> bool:
     """Switch gradient recording for this thread; return what it was."""
     before = local.grad_enabled
     if enabled != before:
-        local.grad_enabled = enabled
         trace = local.trace
         key = (GRAD_MODE, enabled)
-        trace.state = trace.state.find(key) or trace.advance(key, (), enabled)
+        state = trace.state.find(key) or trace.advance(key, (), enabled)
+        local.grad_enabled, trace.state = enabled, state  # together: an interrupt comes only after a call
     return before
 
 
@@ -332,10 +333,8 @@ def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
 
 def materialize_elsewhere(tensor: Handle) -> Buffer:
     """Return the memory of a tensor that is pending in another recording (another thread's)."""
-    from trine.tensor.execution import compute_foreign
+    from trine.tensor.foreign import compute_foreign
 
-    if tensor._lost is not None:
-        raise TrineError(tensor._lost)
     return compute_foreign(tensor)
 
 
