@@ -16,6 +16,7 @@ from trine.compiler.passes.fuse import fuse
 from trine.compiler.passes.layout import channels_last_nodes
 from trine.compiler.passes.memory import place
 from trine.compiler.passes.schedule import schedule
+from trine.compiler.passes.accumulate import accumulate
 from trine.compiler.passes.simplify import simplify
 from trine.compiler.passes.stages import Compilation
 from trine.compiler.passes.tables import REDUCTIONS
@@ -54,7 +55,7 @@ def collector_paused() -> Iterator[None]:
 
 def compile_stages(graph: Graph, target: Target, threads: int = 1, *, explain_decisions: bool = False, check: bool = False) -> Compilation:
     """As `compile_graph`, keeping what every stage made; `check` runs the checkers."""
-    graph = simplify(graph)
+    graph = accumulate(simplify(graph))
     order = topological_order(graph.outputs)
     plan = fuse(order, graph.outputs, _has_no_instruction, explain_decisions)
     groups = schedule(plan, graph)

@@ -125,7 +125,15 @@ def lower_tile(nest: LoopNest, node_id: NodeId = lambda node: 0) -> tuple[Kernel
     infos = _instruction_info(c, vector, False)
     s = LoopStructure(vector, 0, False, _access_info(c, vector), infos, tuple(c.stores), (), (), False, False, False)
     params = [_parameter(name, c, node_id) for name in parameters(s, 0, tile=True)]
-    return Kernel(("loop.tile", s), lambda target: emit_tile(s, target)), params
+    kernel = _tiles.get(s)
+    if kernel is None:
+        if len(_tiles) > 4096:
+            _tiles.clear()
+        kernel = _tiles[s] = Kernel(("loop.tile", s), lambda target: emit_tile(s, target))
+    return kernel, params
+
+
+_tiles: dict[LoopStructure, Kernel] = {}
 
 
 def tile_operands(nest: LoopNest) -> list[Operand]:
