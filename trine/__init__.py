@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("autograd", "data", "nn", "optim", "utils")
+_MODULES = ("autograd", "data", "nn", "optim", "profiler", "utils")
 _INTERNAL = "compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
 
 

@@ -27,6 +27,7 @@ from trine.dtypes import (
     uint64,
 )
 from trine.errors import TrineError
+from trine.explain import explain
 from trine.ops import *  # noqa: F403
 from trine.ops import __all__ as _ops_names
 from trine.runtime.random import Generator
@@ -89,6 +90,7 @@ __all__ = [
     "dtype",
     "eager",
     "enable_grad",
+    "explain",
     "float",
     "float16",
     "float32",
@@ -133,7 +135,7 @@ __all__ = [
 def _publish() -> None:
     """Give the package these names (the function `trine.tensor` takes the place of the subpackage of that name)."""
     here = globals()
-    vars(sys.modules["trine"]).update({name: here[name] for name in __all__}, __all__=[*__all__, "autograd", "data", "nn", "optim", "utils"])
+    vars(sys.modules["trine"]).update({name: here[name] for name in __all__}, __all__=[*__all__, "autograd", "data", "nn", "optim", "profiler", "utils"])
 
 
 _publish()

@@ -21,7 +21,8 @@ ENGINES = COMPILER | {"runtime", "engines"}
 TENSOR = ENGINES | {"autograd", "tensor"}
 FUNCTIONS = TENSOR | {"ops"}
 SESSION = TENSOR | {"session"}
-NAMESPACE = FUNCTIONS | SESSION | {"serialization", "namespace"}
+EXPLAIN = TENSOR | {"explain"}
+NAMESPACE = FUNCTIONS | SESSION | EXPLAIN | {"serialization", "namespace"}
 # What each floor may import (itself included); a name that is not here is the top floor, which may import everything.
 MAY_IMPORT: dict[str, set[str]] = {
     **{name: GROUND for name in GROUND},
@@ -34,6 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": FUNCTIONS,
     "serialization": FUNCTIONS | {"serialization"},
     "session": SESSION,
+    "explain": EXPLAIN,
+    "profiler": TENSOR | {"profiler"},
     "namespace": NAMESPACE,
     **{name: NAMESPACE | {name} for name in ("nn", "optim", "data")},
 }

@@ -20,7 +20,7 @@ from trine.core.reference import apply
 from trine.runtime import executor
 from trine.runtime.memory import Buffer
 from trine.runtime.objects import LoadedObject, load
-from trine.runtime.plan import HostCall, Launch, Output, Placement, Plan
+from trine.runtime.plan import HostCall, Launch, Output, Placement, Plan, Timing
 
 _MAX_ADDRESSES = 1 << 14
 
@@ -29,13 +29,14 @@ class NativeExecutable:
     """A compiled graph.
 
     Attributes:
-        plan: what runs.
+        plan: what runs. nodes: for each command what it computes.
     """
 
-    __slots__ = ("plan", "_num_scalars")
+    __slots__ = ("plan", "nodes", "_num_scalars")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, nodes: Sequence[tuple[Node, ...]] = ()) -> None:
         self.plan = plan
+        self.nodes = nodes
         self._num_scalars = len(plan.scalar_kinds)
 
     def run(
@@ -45,6 +46,11 @@ class NativeExecutable:
         if len(scalars) != self._num_scalars:
             scalars = scalars[: self._num_scalars]
         return self.plan.run(inputs, scalars, finished)
+
+    def profile(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> tuple[list[Buffer], list[tuple[Timing, tuple[Node, ...]]]]:
+        """Run it command by command; return the outputs, and for each command what it took and what it computes."""
+        outputs, timings = self.plan.profile(inputs, scalars[: self._num_scalars])
+        return outputs, list(zip(timings, self.nodes, strict=True))
 
 
 class NativeEngine:
@@ -71,7 +77,8 @@ class NativeEngine:
         install_executor(self.target, self.kernels)
         with collector_paused():
             program = compile_graph(graph, self.target, config.settings.num_threads)
-            return NativeExecutable(self._plan(program, graph))
+            nodes = [c.nodes if isinstance(c, Command) else (c.node,) for c in program.commands]
+            return NativeExecutable(self._plan(program, graph), nodes)
 
     def _plan(self, program: Program, graph: Graph) -> Plan:
         addresses = self._resolve(program)

@@ -89,7 +89,10 @@ def flush_trace(trace: Trace) -> None:
         try:
             if not outputs:
                 entry = find_plan(trace, tuple(sorted(by_slot)), donations)
-                entry.executable.run(trace.leaves, trace.scalars, outputs)
+                if local.profiler is None:
+                    entry.executable.run(trace.leaves, trace.scalars, outputs)
+                else:
+                    local.profiler.run(entry.executable, trace.leaves, trace.scalars, outputs, trace.state.end)
             if not trace.closed:
                 hand_over(trace, entry, by_slot, outputs)
             _close(trace)
@@ -196,6 +199,14 @@ def _use_native_recorder() -> None:
     from trine.tensor import native_recorder  # loaded with the first program
 
     native_recorder.install()
+
+
+def graph_of(tensors: Sequence[Handle]) -> Graph | None:
+    """Return the graph of what this thread has recorded for some of its pending tensors; None if none is pending."""
+    trace = local.trace
+    nodes = trace.nodes()
+    outputs = dict.fromkeys(_value_node(nodes[t._slot]) for t in tensors if t._trace is trace and t._buffer is None)
+    return Graph(tuple(outputs), _inputs(nodes, len(trace.leaves))) if outputs else None
 
 
 def _value_node(node: Node) -> Node:

@@ -162,6 +162,7 @@ class _Local(threading.local):
     def __init__(self) -> None:
         self.grad_enabled = True
         self.eager = config.settings.eager
+        self.profiler: Any = None
         self.in_pass = False  # inside a backward pass nothing is run
         self.trace = Trace(automaton.root(True, self.eager))
 

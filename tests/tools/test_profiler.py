@@ -1,0 +1,81 @@
+"""The profiler and `explain`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import trine
+from trine import nn
+from trine.errors import ArgumentError
+
+
+def step() -> None:
+    model = nn.Linear(8, 4)
+    optimizer = trine.optim.SGD(model.parameters(), lr=0.1)
+    loss = model(trine.randn(16, 8)).square().mean()
+    loss.backward()
+    optimizer.step()
+
+
+@pytest.fixture(autouse=True)
+def native() -> None:
+    trine.set_engine("native")
+
+
+def test_lines_and_operations() -> None:
+    with trine.profiler.profile() as profile:
+        step()
+    assert profile.plans >= 2 and profile.recorded > 0
+    assert {op for event in profile.events for op in event.operations} >= {"dot", "mul"}
+    lines = profile.table(by="line")
+    assert Path(__file__).name in lines and "in step" in lines
+    assert "dot" in profile.table(by="operation")
+    assert profile.table(by="kernel").count("\n") >= 2
+
+
+def test_results_are_the_same() -> None:
+    x = trine.randn(5, 5)
+    expected = (x @ x).exp().tolist()
+    with trine.profiler.profile():
+        received = (x @ x).exp().tolist()
+    assert received == expected
+
+
+def test_chrome_trace(tmp_path: Path) -> None:
+    with trine.profiler.profile() as profile:
+        step()
+    target = tmp_path / "trace.json"
+    profile.export_chrome_trace(target)
+    events = json.loads(target.read_text())["traceEvents"]
+    assert len(events) == len(profile.events) and all(e["ph"] == "X" for e in events)
+    assert [p.name for p in tmp_path.iterdir()] == ["trace.json"]
+
+
+def test_unknown_key() -> None:
+    with pytest.raises(ArgumentError, match="by"):
+        trine.profiler.profile().table(by="colour")
+
+
+def test_numpy_engine_is_measured_as_a_whole() -> None:
+    trine.set_engine("numpy")
+    try:
+        with trine.profiler.profile() as profile:
+            trine.randn(4).sum().item()
+        assert profile.plans == len(profile.events) == 1
+    finally:
+        trine.set_engine("native")
+
+
+def test_explain_shows_every_stage_and_the_line() -> None:
+    x = trine.randn(4, 8)
+    text = trine.explain(lambda x: trine.softmax(x, -1) * 2.0, x)
+    for part in ("graph", "groups", "loop nests", "commands", Path(__file__).name):
+        assert part in text
+
+
+def test_explain_of_nothing() -> None:
+    with pytest.raises(ArgumentError, match="nothing"):
+        trine.explain(lambda: 3)
