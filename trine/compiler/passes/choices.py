@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from trine.compiler.passes.tables import EXPENSIVE, KIND, MODERATE
+from collections.abc import Mapping
+
+from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, MODERATE, STRIDED_OPERANDS
 from trine.core.graph import Node
 
 
@@ -38,3 +40,27 @@ def is_cheap(node: Node) -> bool:
         if operand.shape == shape and KIND[operand.op] != "source":
             whole += 1
     return whole <= 1
+
+
+def summed_term(node: Node, num_users: Mapping[Node, int]) -> Node | None:
+    """Return a product or reduction that only this sum uses: the sum goes on where that one is computed."""
+    for operand in node.inputs:
+        if operand.shape != node.shape or num_users[operand] != 1:
+            continue
+        if operand.op == "reshape" and num_users[operand.inputs[0]] == 1:
+            operand = operand.inputs[0]
+        if KIND[operand.op] in (HEAVY, "reduce"):
+            return operand
+    return None
+
+
+MAX_SUMMED = 8
+
+
+def most_summed(term: Node) -> int:
+    """Return how many such terms one nest adds up.
+
+    A long sum (over the steps of a loop) is cut, so that its kernels do not depend on its length; a matrix product adds what came
+    before to its own tiles.
+    """
+    return 1 if term.op in STRIDED_OPERANDS else MAX_SUMMED

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from trine.compiler.passes.choices import is_cheap, is_trailing, reduced_axes
+from trine.compiler.passes.choices import is_cheap, is_trailing, most_summed, reduced_axes, summed_term
 from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
 from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, STRIDED_OPERANDS
 from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index, row_major
@@ -23,7 +23,6 @@ from trine.core.graph import Node
 
 MAX_INSTRUCTIONS = 64
 MAX_ARRAYS = 20
-MAX_SUMMED = 8  # terms of one nest that are products or reductions: a sum over all steps of a loop is cut, so that its kernels do not depend on the length
 # A nest that passes several times over its rows has one parallel unit per row: more elements than this want more than one row.
 MAX_SERIAL_ELEMENTS = 1 << 15
 
@@ -72,11 +71,6 @@ def fuse(order: Sequence[Node], outputs: Sequence[Node], unsupported: Callable[[
         fusion.foresees = False
         plan = fusion.run()
     return plan
-
-
-def _most_summed(term: Node) -> int:
-    """Return how many such terms a nest adds up; a matrix product adds what came before to its own tiles."""
-    return 1 if term.op in STRIDED_OPERANDS else MAX_SUMMED
 
 
 class _Fusion:
@@ -272,8 +266,8 @@ class _Fusion:
     def _elementwise(self, node: Node, uses: Uses) -> None:
         if len(uses) > 1:
             uses = self._merge_users(node, uses)
-        term = self._summed(node) if node.op == "add" else None
-        full = term is not None and any(self.sums.get(group, 0) >= _most_summed(term) for group in uses)
+        term = summed_term(node, self.num_users) if node.op == "add" else None
+        full = term is not None and any(self.sums.get(group, 0) >= most_summed(term) for group in uses)
         if not full and node not in self.must and self._inline(node, uses):
             if term is not None:
                 self.sums.update({group: self.sums.get(group, 0) + 1 for group in uses})
@@ -286,17 +280,6 @@ class _Fusion:
         self._evaluate(node, group, index)
         if term is not None:
             self.sums[group] = self.sums.get(group, 0) + 1
-
-    def _summed(self, node: Node) -> Node | None:
-        """Return a product or reduction that only this sum uses: the sum goes on where that one is computed."""
-        for operand in node.inputs:
-            if operand.shape != node.shape or self.num_users[operand] != 1:
-                continue
-            if operand.op == "reshape" and self.num_users[operand.inputs[0]] == 1:
-                operand = operand.inputs[0]
-            if KIND[operand.op] in (HEAVY, "reduce"):
-                return operand
-        return None
 
     def _inline(self, node: Node, uses: Uses) -> bool:
         """Evaluate the node where it is used, if that is legal and pays."""
