@@ -44,8 +44,21 @@ def default_collate(batch: Sequence[Any]) -> Any:
     raise DTypeError(message("default_collate", received=type(first).__name__, expected=expected, fix="pass collate_fn= to the DataLoader"))
 
 
+def default_convert(data: Any) -> Any:
+    """Return an example with its NumPy arrays and numbers as tensors; containers are kept, everything else is left as it is."""
+    if isinstance(data, np.ndarray | np.generic) and data.dtype.kind in "biufc":
+        return from_numpy(np.asarray(data))
+    if isinstance(data, Mapping):
+        return {k: default_convert(v) for k, v in data.items()}
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(default_convert(v) for v in data))
+    if isinstance(data, list | tuple):
+        return [default_convert(v) for v in data]
+    return data
+
+
 def _stack_tensors(batch: Sequence[Tensor]) -> Tensor:
-    arrays = [b.detach()._array() for b in batch]
+    arrays = [b._array() for b in batch]
     made = from_numpy(_stack(arrays))
     dtype = batch[0].dtype
     return made if made.dtype is dtype else from_buffer(made._value(), Meta.of(made._meta.shape, dtype))

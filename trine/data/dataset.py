@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from trine.errors import ArgumentError, ShapeError, message
+from trine.errors import ArgumentError, IndexOutOfRangeError, ShapeError, message
+from trine.runtime.memory import allocate
 from trine.tensor import Tensor
-from trine.tensor.convert import as_tensor, from_numpy
+from trine.tensor.convert import as_tensor
+from trine.tensor.state import Meta
+from trine.tensor.tensor import from_buffer
 
 T = TypeVar("T")
 
@@ -56,9 +60,18 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return len(self.tensors[0])
 
     def batch(self, indices: Sequence[int]) -> list[Tensor]:
-        """Return the collated batch of these examples in one go."""
-        rows = np.asarray(indices, np.int64)
-        return [from_numpy(t.detach()._array()[rows]) for t in self.tensors]
+        """Return the collated batch of these examples in one go.
+
+        Raises:
+            IndexOutOfRangeError: there is no such example.
+        """
+        rows, size = np.asarray(indices, np.int64).reshape(-1), len(self)
+        outside = (rows < -size) | (rows >= size)
+        if outside.any():
+            received, expected = f"index {rows[outside][0]}", f"an index of {size} examples"
+            raise IndexOutOfRangeError(message("TensorDataset", received=received, expected=expected))
+        rows = np.where(rows < 0, rows + size, rows)
+        return [_rows_of(t, rows) for t in self.tensors]
 
 
 class Subset(Dataset[T]):
@@ -72,6 +85,23 @@ class Subset(Dataset[T]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def gathered(dataset: Any, indices: Sequence[int]) -> list[Tensor] | None:
+    """Return a collated batch in one go, if the dataset is a TensorDataset or a part of one, else None."""
+    while type(dataset) is Subset:
+        places = dataset.indices
+        dataset, indices = dataset.dataset, [places[i] for i in indices]
+    return dataset.batch(indices) if type(dataset) is TensorDataset else None
+
+
+def _rows_of(tensor: Tensor, rows: np.ndarray[Any, Any]) -> Tensor:
+    meta = tensor._meta
+    shape = (len(rows), *meta.shape[1:])
+    buffer = allocate(math.prod(shape) * meta.dtype.itemsize)
+    # the rows are checked: "clip" spares NumPy the copy that "raise" makes
+    np.take(tensor._array(), rows, 0, out=buffer.array(meta.dtype.numpy, shape), mode="clip")
+    return from_buffer(buffer, Meta.of(shape, meta.dtype))
 
 
 class ConcatDataset(Dataset[T]):
@@ -109,7 +139,7 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
         counts = [int(size * n) for n in lengths]
         for i in range(size - sum(counts)):
             counts[i % len(counts)] += 1
-    if sum(counts) != size:
+    if sum(counts) != size or min(counts) < 0:
         raise ArgumentError(
             message("random_split: lengths do not add up", received=f"sum {sum(counts)}", expected=f"{size}, the size of the dataset")
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from trine.data.collate import default_collate
-from trine.data.dataset import IterableDataset, TensorDataset
+from trine.data.collate import default_collate, default_convert
+from trine.data.dataset import IterableDataset, gathered
 from trine.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from trine.data.worker import Dry
 from trine.data.workers import Workers
 from trine.errors import ArgumentError, message
 from trine.runtime import random
@@ -23,7 +25,7 @@ class DataLoader:
         shuffle: a new random order each epoch. sampler, batch_sampler: instead of shuffle. num_workers: 0 fetches in this thread.
         collate_fn: makes a batch of a list of examples. drop_last: leave out an incomplete last batch. timeout: seconds to wait for a worker.
         worker_init_fn: called with the worker's number. generator: source of the random order. prefetch_factor: batches ahead per worker.
-        persistent_workers: keep the workers between epochs. worker_kind: "process" or "thread".
+        persistent_workers: keep the workers between epochs. in_order: False yields batches as they come. worker_kind: "process" or "thread".
         pin_memory, pin_memory_device: accepted; memory is the CPU's.
 
     >>> import trine
@@ -56,6 +58,8 @@ class DataLoader:
     ) -> None:
         self.is_iterable = isinstance(dataset, IterableDataset)
         _check(num_workers, timeout, worker_kind, prefetch_factor, persistent_workers)
+        if self.is_iterable and batch_size is not None and batch_size < 1:
+            raise ArgumentError(message("batch_size", received=batch_size, expected="a positive integer, or None"))
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
             raise ArgumentError(message("batch_sampler is mutually exclusive with batch_size, shuffle, sampler and drop_last"))
         if sampler is not None and shuffle:
@@ -66,7 +70,7 @@ class DataLoader:
         self.num_workers, self.timeout, self.worker_init_fn = num_workers, timeout, worker_init_fn
         self.generator, self.worker_kind, self.multiprocessing_context = generator, worker_kind, multiprocessing_context
         self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
-        self.persistent_workers, self.pin_memory = persistent_workers, pin_memory
+        self.persistent_workers, self.pin_memory, self.in_order = persistent_workers, pin_memory, in_order
         if isinstance(multiprocessing_context, str):
             import multiprocessing
 
@@ -78,7 +82,7 @@ class DataLoader:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.batch_sampler = batch_sampler
         is_batched = batch_size is not None or batch_sampler is not None
-        self.collate_fn = collate_fn or (default_collate if is_batched else _identity)
+        self.collate_fn = collate_fn or (default_collate if is_batched else default_convert)
         self._workers: Workers | None = None
 
     def __len__(self) -> int:
@@ -90,11 +94,17 @@ class DataLoader:
         return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
+        # drawn without workers too, so that their number does not change the order of the examples
+        seed = self._draw_seed()
         if self.num_workers == 0:
             return self._stream() if self.is_iterable else map(self._fetch(), self._tasks())
-        return self._from_workers()
+        return self._from_workers(seed)
 
-    def _tasks(self) -> Iterator[Any]:
+    def _draw_seed(self) -> int:
+        generator = self.generator if self.generator is not None else random.default_generator
+        return (generator.initial_seed() + generator.reserve(1)) & ((1 << 62) - 1)
+
+    def _tasks(self, epoch: int = 0) -> Iterator[Any]:
         return iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
 
     def _fetch(self) -> Callable[[Any], Any]:
@@ -105,25 +115,26 @@ class DataLoader:
     def _stream(self) -> Iterator[Any]:
         return stream(self.dataset, self.collate_fn, self.batch_size, self.drop_last)
 
-    def _from_workers(self) -> Iterator[Any]:
-        workers = self._workers or self._start()
+    def _from_workers(self, seed: int) -> Iterator[Any]:
+        workers = self._workers or self._start(seed)
         self._workers = workers if self.persistent_workers else None
+        is_done = False
         try:
-            if self.is_iterable:
-                yield from workers.run(_until_dry(self.num_workers, workers))
-            else:
-                yield from workers.run(self._tasks())
+            yield from workers.run(partial(_until_dry, workers) if self.is_iterable else self._tasks)
+            is_done = True
+        except GeneratorExit:
+            is_done = True
+            raise
         finally:
-            if not self.persistent_workers:
+            if not self.persistent_workers or not is_done:  # after an error the next epoch starts with new workers
+                self._workers = None
                 workers.close()
 
-    def _start(self) -> Workers:
+    def _start(self, seed: int) -> Workers:
         if self.is_iterable:
             fetch: Callable[[Any], Any] = StreamFetch(self.dataset, self.collate_fn, self.batch_size, self.drop_last)
         else:
             fetch = self._fetch()
-        generator = self.generator if self.generator is not None else random.default_generator
-        seed = (generator.initial_seed() + generator.reserve(1)) & ((1 << 63) - 1)
         return Workers(
             fetch,
             self.num_workers,
@@ -134,11 +145,8 @@ class DataLoader:
             self.dataset,
             self.worker_init_fn,
             self.multiprocessing_context,
+            self.in_order,
         )
-
-
-def _identity(value: Any) -> Any:
-    return value
 
 
 def fetch_one(dataset: Any, collate: Callable[[Any], Any], index: Any) -> Any:
@@ -148,8 +156,10 @@ def fetch_one(dataset: Any, collate: Callable[[Any], Any], index: Any) -> Any:
 
 def fetch_batch(dataset: Any, collate: Callable[[Any], Any], indices: Any) -> Any:
     """Return the collated batch of these examples."""
-    if collate is default_collate and type(dataset) is TensorDataset:
-        return dataset.batch(indices)
+    if collate is default_collate:
+        batch = gathered(dataset, indices)
+        if batch is not None:
+            return batch
     if hasattr(dataset, "__getitems__"):
         return collate(dataset.__getitems__(indices))
     return collate([dataset[i] for i in indices])
@@ -167,34 +177,32 @@ def stream(dataset: Any, collate: Callable[[Any], Any], batch_size: int | None, 
 
 
 class StreamFetch:
-    """Fetches the next batch of a worker's own stream, whatever the task; raises StopIteration when it is dry."""
+    """Fetches the next batch of a worker's stream; the task is the number of the epoch, and a new one starts the stream again.
 
-    def __init__(self, *args: Any) -> None:
-        self.args = args
-        self.batches: Iterator[Any] | None = None
+    A stream is a thread's own: threads share this object.
+    """
 
-    def __call__(self, task: Any) -> Any:
-        if self.batches is None:
-            self.batches = stream(*self.args)
-        try:
-            return next(self.batches)
-        except StopIteration:
-            self.batches = iter(())
-            raise
+    def __init__(self, dataset: Any, collate: Callable[[Any], Any], batch_size: int | None, drop_last: bool) -> None:
+        self.args = (dataset, collate, batch_size, drop_last)
+        self.own = threading.local()
 
-    def __getstate__(self) -> Any:
-        return self.args
+    def __call__(self, epoch: int) -> Any:
+        if getattr(self.own, "epoch", 0) != epoch:
+            self.own.epoch = epoch
+            self.own.batches = stream(*self.args)
+        return next(self.own.batches, _DRY)
 
-    def __setstate__(self, state: Any) -> None:
-        self.args, self.batches = state, None
+    def __reduce__(self) -> Any:
+        return StreamFetch, self.args
 
 
-def _until_dry(count: int, workers: Workers) -> Iterator[int]:
-    """Yield task numbers until every worker's stream has ended."""
-    for number in itertools.count():
-        if len(workers.dry) >= count:
-            return
-        yield number
+_DRY = Dry()
+
+
+def _until_dry(workers: Workers, epoch: int) -> Iterator[int]:
+    """Yield the epoch's number until every worker's stream has ended."""
+    while len(workers.dry) < workers.count:
+        yield epoch
 
 
 def _check(num_workers: int, timeout: float, kind: str, prefetch: int | None, persistent: bool) -> None:
@@ -204,5 +212,7 @@ def _check(num_workers: int, timeout: float, kind: str, prefetch: int | None, pe
         raise ArgumentError(message("DataLoader: timeout", received=timeout, expected="0 or more seconds"))
     if kind not in ("process", "thread"):
         raise ArgumentError(message("DataLoader: worker_kind", received=repr(kind), expected="'process' or 'thread'"))
+    if prefetch is not None and prefetch < 1:
+        raise ArgumentError(message("DataLoader: prefetch_factor", received=prefetch, expected="1 or more"))
     if num_workers == 0 and (prefetch is not None or persistent):
         raise ArgumentError(message("prefetch_factor and persistent_workers need workers", received="num_workers=0"))

@@ -87,6 +87,9 @@ class WeightedRandomSampler(Sampler):
     def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Any = None) -> None:
         self.weights = np.asarray(weights, np.float64)
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
+        if self.weights.ndim != 1 or not (self.weights >= 0).all() or not 0 < self.weights.sum() < np.inf:
+            expected = "one axis of numbers of 0 or more, not all 0"
+            raise ArgumentError(message("WeightedRandomSampler: weights", received=repr(weights)[:80], expected=expected))
 
     def __iter__(self) -> Iterator[int]:
         p = self.weights / self.weights.sum()

@@ -1,68 +1,16 @@
-"""Workers of a DataLoader: threads or processes that fetch batches ahead, delivered in order."""
+"""Fetching ahead: tasks go to workers in turn, results come back in the order of the tasks."""
 
 from __future__ import annotations
 
-import multiprocessing
-import queue
-import threading
-import traceback
+import time
+import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from trine.errors import TrineError, message
-
-Fetch = Callable[[Any], Any]
-
-
-@dataclass
-class WorkerInfo:
-    """What a worker knows of itself: its number, how many there are, its seed and its copy of the dataset."""
-
-    id: int
-    num_workers: int
-    seed: int
-    dataset: Any
-
-
-_info = threading.local()
-
-
-def get_worker_info() -> WorkerInfo | None:
-    """Return the WorkerInfo inside a worker, None elsewhere."""
-    return getattr(_info, "value", None)
-
-
-class WorkerError(TrineError, RuntimeError):
-    """An example could not be fetched in a worker; the message holds the worker's traceback."""
-
-
-@dataclass
-class _Failure:
-    kind: type[BaseException]
-    text: str
-
-
-def _run(fetch: Fetch, tasks: Any, results: Any, info: WorkerInfo, init: Callable[[int], None] | None) -> None:
-    """A worker's life: take (number, task) pairs until None comes."""
-    _info.value = info
-    try:
-        if init is not None:
-            init(info.id)
-    except BaseException as error:
-        results.put((-1, _Failure(type(error), traceback.format_exc())))
-        return
-    while True:
-        item = tasks.get()
-        if item is None:
-            return
-        number, task = item
-        try:
-            results.put((number, fetch(task)))
-        except StopIteration:
-            results.put((number, StopIteration))
-        except BaseException as error:
-            results.put((number, _Failure(type(error), traceback.format_exc())))
+from trine.data.crew import ProcessCrew, ThreadCrew, WorkerError
+from trine.data.worker import Dry, Failure, Fetch, WorkerInfo
+from trine.errors import message
+from trine.tensor import flush
 
 
 class Workers:
@@ -71,6 +19,7 @@ class Workers:
     Args:
         fetch: turns a task (the indices of a batch) into a batch; runs in the workers.
         kind: "process" or "thread". prefetch: tasks given to each worker ahead. timeout: seconds to wait for a batch; 0 waits for ever.
+        in_order: False yields results as they come.
     """
 
     def __init__(
@@ -84,91 +33,75 @@ class Workers:
         dataset: Any,
         init: Callable[[int], None] | None,
         context: Any,
+        in_order: bool = True,
     ) -> None:
-        self.count, self.prefetch, self.timeout = count, prefetch, timeout
-        self.is_process = kind == "process"
-        if self.is_process:
-            maker = context if context is not None else multiprocessing.get_context()
-            self.tasks: list[Any] = [maker.SimpleQueue() for _ in range(count)]
-            self.results: Any = maker.Queue()
-        else:
-            self.tasks = [queue.SimpleQueue() for _ in range(count)]
-            self.results = queue.Queue()
+        self.count, self.prefetch, self.timeout, self.in_order = count, prefetch, timeout, in_order
+        flush()  # what is recorded runs here, not again in each worker
+        infos = [WorkerInfo(i, count, seed + i, dataset) for i in range(count)]
+        self.crew = ProcessCrew(fetch, infos, init, context) if kind == "process" else ThreadCrew(fetch, infos, init)
+        self.close = weakref.finalize(self, self.crew.close)
+        self.epoch = 0
+        self.sent = 0
         self.dry: set[int] = set()
-        self.members: list[Any] = []
-        for i in range(count):
-            args = (fetch, self.tasks[i], self.results, WorkerInfo(i, count, seed + i, dataset), init)
-            member = maker.Process(target=_run, args=args, daemon=True) if self.is_process else threading.Thread(target=_run, args=args, daemon=True)
-            member.start()
-            self.members.append(member)
 
-    def run(self, tasks: Iterator[Any]) -> Iterator[Any]:
-        """Yield the results of the tasks in their order.
+    def run(self, tasks: Callable[[int], Iterator[Any]]) -> Iterator[Any]:
+        """Yield the results of ``tasks(epoch)``.
 
         Raises:
-            WorkerError: an error in a worker (also an instance of the original error's class where that is possible).
+            WorkerError: an error in a worker (also an instance of the original error's class where that is possible), a worker that died
+                or took too long.
         """
-        sent = received = 0
+        self.epoch += 1
+        epoch, first, received = self.epoch, self.sent, self.sent
+        self.dry.clear()
         waiting: dict[int, Any] = {}
+        pending = tasks(epoch)
         exhausted = False
         while True:
-            while not exhausted and sent - received < self.count * self.prefetch:
-                try:
-                    task = next(tasks)
-                except StopIteration:
+            if epoch != self.epoch:
+                raise WorkerError(message("DataLoader: this iterator has ended", received="a newer iterator over the same persistent workers"))
+            while not exhausted and self.sent - received < self.count * self.prefetch:
+                task = next(pending, Dry)
+                if task is Dry:
                     exhausted = True
                     break
-                self.tasks[sent % self.count].put((sent, task))
-                sent += 1
-            if received == sent:
+                self.crew.send(self.sent % self.count, (self.sent, task))
+                self.sent += 1
+            if received == self.sent:
                 return
-            while received not in waiting:
-                number, result = self._receive()
-                waiting[number] = result
-                if number == -1:
-                    raise _error(result)
-            result = waiting.pop(received)
+            number, result = self._next(waiting, received, first)
             received += 1
-            if isinstance(result, _Failure):
+            if isinstance(result, Failure):
                 raise _error(result)
-            if result is StopIteration:
-                self.dry.add((received - 1) % self.count)
+            if isinstance(result, Dry):
+                self.dry.add(number % self.count)
                 continue
             yield result
 
-    def _receive(self) -> tuple[int, Any]:
-        waited = 0.0
-        while True:
-            try:
-                return self.results.get(timeout=0.5)  # type: ignore[no-any-return]
-            except queue.Empty:
-                waited += 0.5
-            dead = [m for m in self.members if not m.is_alive()]
-            if dead and self.is_process:
-                codes = [m.exitcode for m in dead]
-                raise WorkerError(message("DataLoader: a worker process died", received=f"exit codes {codes}", fix="check memory, or num_workers=0"))
-            if self.timeout and waited >= self.timeout:
-                raise WorkerError(message("DataLoader: timed out", received=f"no batch within {self.timeout} s", fix="raise timeout="))
-
-    def close(self) -> None:
-        """Stop the workers."""
-        for tasks in self.tasks:
-            tasks.put(None)
-        for member in self.members:
-            member.join(timeout=2 if self.is_process else 0.2)
-            if self.is_process and member.is_alive():
-                member.terminate()
-                member.join(timeout=2)
-        if self.is_process:
-            self.results.cancel_join_thread()
-            self.results.close()
-        self.members = []
+    def _next(self, waiting: dict[int, Any], wanted: int, first: int) -> tuple[int, Any]:
+        """Return the result that is to be yielded next; others wait in `waiting`. Results of tasks before `first` are dropped."""
+        end = time.monotonic() + self.timeout
+        while wanted not in waiting and (self.in_order or not waiting):
+            item = self.crew.receive(max(end - time.monotonic(), 0) if self.timeout else None)
+            if item is None:
+                received, fix = f"no batch within {self.timeout} s", "raise timeout=, or use more workers"
+                raise WorkerError(message("DataLoader: timed out", received=received, fix=fix))
+            number, result = item
+            if number == -1:
+                raise _error(result)
+            if number >= first:
+                waiting[number] = result
+        number = wanted if wanted in waiting else next(iter(waiting))
+        return number, waiting.pop(number)
 
 
-def _error(failure: _Failure) -> Exception:
+def _error(failure: Failure) -> Exception:
+    """Return an exception of the worker's class that holds the worker's traceback."""
     text = message(f"{failure.kind.__name__} in a DataLoader worker", received="the worker's traceback below") + "\n" + failure.text
+    if not issubclass(failure.kind, Exception) or issubclass(failure.kind, StopIteration):  # means something else in this process
+        return WorkerError(text)
     try:
-        kind = type(f"Worker{failure.kind.__name__}", (WorkerError, failure.kind), {})
+        kind = type(f"Worker{failure.kind.__name__}", (WorkerError, failure.kind), {"__init__": Exception.__init__})
         return kind(text)  # type: ignore[no-any-return]
-    except TypeError:
+    except TypeError:  # a class that does not mix with others
         return WorkerError(text)
