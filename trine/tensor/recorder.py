@@ -216,9 +216,9 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
                     scalars = []
                 scalars.append(operand)
                 slots.append(kind)
-    if local.trace is not trace:
-        return record(builder, operands, *attrs)
     key = (*slots, *attrs)
+    if local.trace is not trace:  # making an operand a leaf ran what was recorded, or the garbage collector did
+        return record(builder, operands, *attrs)
     state = trace.state.find(key)
     if state is None:
         if trace.state.end >= max_records() and not local.in_pass:
