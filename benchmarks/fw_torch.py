@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from workloads import ADAM_EPS, CHAIN, LN_EPS, LR, RNN, Arrays, load
 
 VARIANTS = {
-    "eager": ["W3", "W10", "M1", "M1g", "M1b", "M2", "M3", "M3b", "M4", "M6"],
+    "eager": ["W3", "W10", "M1", "M1g", "M1b", "M1v", "M2", "M3", "M3b", "M4", "M6"],
     "compile": ["W3", "W10", "M3", "M3b", "M4", "M6"],
 }
 Step = Callable[[], Any]
@@ -86,7 +86,7 @@ def recurrent_loop(name: str, p: Arrays, d: Arrays, compiled: Compile) -> Step:
     return step
 
 
-def chain(d: Arrays, requires_grad: bool, has_backward: bool) -> Step:
+def chain(d: Arrays, requires_grad: bool, has_backward: bool, is_gradient: bool) -> Step:
     start = tensor(d["x"]).requires_grad_(requires_grad)
 
     def step() -> Any:
@@ -96,14 +96,14 @@ def chain(d: Arrays, requires_grad: bool, has_backward: bool) -> Step:
         if has_backward:
             start.grad = None
             x.sum().backward()
-        return x
+        return start.grad if is_gradient else x
 
     return step
 
 
 def micro(name: str, p: Arrays, d: Arrays, compiled: Compile) -> Step:
-    if name in ("M1", "M1g", "M1b"):
-        return chain(d, name != "M1", name == "M1b")
+    if name.startswith("M1"):
+        return chain(d, name != "M1", name in ("M1b", "M1v"), name == "M1v")
     data = {key: tensor(array) for key, array in d.items()}
     if name == "M2":
         return lambda: data["a"] @ data["b"]

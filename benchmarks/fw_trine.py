@@ -34,7 +34,28 @@ from trine import nn
 from trine.nn import functional as F
 
 VARIANTS = {
-    "recorded": ["W1", "W2", "W3", "W4", "W5", "W6", "W7b1", "W7b16", "W8", "W9", "W10", "M1", "M1g", "M1b", "M2", "M3", "M3b", "M4", "M6"],
+    "recorded": [
+        "W1",
+        "W2",
+        "W3",
+        "W4",
+        "W5",
+        "W6",
+        "W7b1",
+        "W7b16",
+        "W8",
+        "W9",
+        "W10",
+        "M1",
+        "M1g",
+        "M1b",
+        "M1v",
+        "M2",
+        "M3",
+        "M3b",
+        "M4",
+        "M6",
+    ],
 }
 Step = Callable[[], Any]
 
@@ -253,7 +274,7 @@ def recurrent_loop(p: Arrays, d: Arrays) -> Step:
     return step
 
 
-def chain(d: Arrays, requires_grad: bool, has_backward: bool) -> Step:
+def chain(d: Arrays, requires_grad: bool, has_backward: bool = False, is_gradient: bool = False) -> Step:
     start = tensor(d["x"]).requires_grad_(requires_grad)
 
     def step() -> Any:
@@ -263,7 +284,8 @@ def chain(d: Arrays, requires_grad: bool, has_backward: bool) -> Step:
         if has_backward:
             start.grad = None
             x.sum().backward()
-        return finished(x)
+        finished(x)
+        return start.grad if is_gradient else x
 
     return step
 
@@ -300,9 +322,10 @@ def elementwise(d: Arrays) -> Step:
 
 
 MICRO: dict[str, Callable[[Arrays, Arrays], Step]] = {
-    "M1": lambda p, d: chain(d, False, False),
-    "M1g": lambda p, d: chain(d, True, False),
+    "M1": lambda p, d: chain(d, False),
+    "M1g": lambda p, d: chain(d, True),
     "M1b": lambda p, d: chain(d, True, True),
+    "M1v": lambda p, d: chain(d, True, True, True),
     "M2": lambda p, d: matmul(d),
     "M3": lambda p, d: softmax(d),
     "M3b": lambda p, d: softmax_gradient(d),

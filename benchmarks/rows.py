@@ -96,7 +96,7 @@ ROWS = (
         has_same_values=False,
     ),
     Row("record", "one operation on 10 elements (a chain of 1000, run included)", _steady("M1"), _eager(1 / 2, 1 / 3), scale=1000),
-    Row("gradient", "the same, forward and backward", _steady("M1b"), _eager(1 / 2, 1 / 4), scale=1000),
+    Row("gradient", "the same, forward and backward", _steady("M1v"), _eager(1 / 2, 1 / 4), scale=1000),
     Row(
         "fused",
         "chain of 6 elementwise operations with exp and tanh, 1M floats",

@@ -31,6 +31,7 @@ WORKLOADS = {
     "M1": ("chain of 1000 operations on 10 elements", "micro"),
     "M1g": ("the same, gradients recorded", "micro"),
     "M1b": ("the same, forward and backward", "micro"),
+    "M1v": ("the same, the gradient is the result", "micro"),
     "M2": ("matmul 1024 x 1024 x 1024", "micro"),
     "M3": ("softmax 4096 x 1024", "micro"),
     "M3b": ("softmax 4096 x 1024, forward and backward", "micro"),
@@ -46,7 +47,14 @@ GPT = {"layers": 4, "width": 256, "heads": 8, "context": 128, "vocabulary": 256}
 LSTM = {"inputs": 64, "width": 256, "length": 64, "layers": 2, "outputs": 10}
 RNN = {"inputs": 64, "width": 128, "outputs": 16, "longest": 50, "steps": 200}
 CHAIN = 500  # x = x * 1.0001 + 0.1, so often: 1000 operations
-SEED_NAMES = {"W9": "W1", "W7b1": "W7", "W7b16": "W7", "W8": "W5", "M3b": "M3"}  # workloads with the same weights share a seed
+SEED_NAMES = {
+    "W9": "W1",
+    "W7b1": "W7",
+    "W7b16": "W7",
+    "W8": "W5",
+    "M3b": "M3",
+    "M1v": "M1b",
+}  # workloads with the same weights share a seed
 
 
 def resnet_convs(is_imagenet: bool) -> list[tuple[str, int, int, int, int, int]]:
@@ -167,7 +175,7 @@ MAKERS: dict[str, Callable[[str, Draw], tuple[Arrays, Arrays]]] = {
     **dict.fromkeys(("W5", "W8"), _gpt),
     "W6": _lstm,
     "W10": _rnn,
-    **dict.fromkeys(("M1", "M1g", "M1b"), _arrays(x=(10,))),
+    **dict.fromkeys(("M1", "M1g", "M1b", "M1v"), _arrays(x=(10,))),
     "M2": _arrays(a=(1024, 1024), b=(1024, 1024)),
     "M3": _arrays(x=(4096, 1024)),
     "M3b": _arrays(x=(4096, 1024), gy=(4096, 1024)),
