@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from trine.errors import ArgumentError, GradientError, message
 from trine.tensor import recorder
-from trine.tensor.backward import accumulate, run_backward
+from trine.tensor.backward import accumulate, repeat_backward, run_backward
+from trine.tensor.handle import Handle
 from trine.tensor.recorder import local
 
 if TYPE_CHECKING:
@@ -40,9 +41,14 @@ def backward(
     >>> x.grad.item()
     6.0
     """
+    retain = create_graph if retain_graph is None else retain_graph
+    is_plain = grad_tensors is None and inputs is None and not create_graph and isinstance(tensors, Handle)
+    if is_plain and repeat_backward(tensors, retain):
+        if local.eager:
+            recorder.flush()
+        return
     roots = _sequence(tensors)
     seeds = _seeds(grad_tensors, len(roots))
-    retain = create_graph if retain_graph is None else retain_graph
     wanted = None if inputs is None else _sequence(inputs)
     if wanted is not None and not wanted:
         raise ArgumentError(message("backward: inputs is empty", expected="at least one tensor"))

@@ -300,7 +300,6 @@ def _close(trace: Trace) -> None:
     trace.state = _CLOSED
     # new containers, not cleared ones: a backward pass in progress may still look at the old
     trace.handles, trace.leaves, trace.leaf_tensors = [], [], {}
-    trace.hold = trace.handles.append  # the old one kept the old list, whose dead handles refer to this recording: a cycle
     trace.hold = trace.handles.append  # the old list goes at once, and with it the results that nobody holds
     trace.cuts, trace.hooked, trace.donors = {}, {}, {}
     running.discard(trace)
