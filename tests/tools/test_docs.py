@@ -7,7 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "docs/guide.md"]
-PROGRAMS = [(name, block) for name in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)]
+PROGRAMS = [
+    (name, block) for name in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize(("name", "program"), PROGRAMS)
