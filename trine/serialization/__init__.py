@@ -1,5 +1,5 @@
 """Saving and loading: safetensors files, never executable ones."""
 
-from trine.serialization.files import load, save
+from trine.serialization.files import MissingFileError, load, save
 
-__all__ = ["load", "save"]
+__all__ = ["MissingFileError", "load", "save"]

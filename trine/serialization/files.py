@@ -1,50 +1,40 @@
-"""Safetensors files: written whole or not at all, read without executing anything."""
+"""Saving and loading: files appear whole or not at all, and are read without executing anything."""
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
-import tempfile
+import secrets
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trine import dtypes
-from trine.errors import CheckpointError, message
-from trine.runtime.memory import from_array
+from trine.errors import AllocationError, CheckpointError, DTypeError, message
+from trine.runtime.memory import allocate
+from trine.serialization.layout import Entry, LayoutError, decode, encode, header_size, in_file_order
 from trine.serialization.structure import flatten, unflatten
 from trine.tensor import Tensor
 from trine.tensor.state import Meta
 from trine.tensor.tensor import from_buffer
 
 STRUCTURE = "trine.structure"
-_DTYPES = {
-    "BOOL": dtypes.bool_,
-    "U8": dtypes.uint8,
-    "I8": dtypes.int8,
-    "U16": dtypes.uint16,
-    "I16": dtypes.int16,
-    "U32": dtypes.uint32,
-    "I32": dtypes.int32,
-    "U64": dtypes.uint64,
-    "I64": dtypes.int64,
-    "F16": dtypes.float16,
-    "BF16": dtypes.bfloat16,
-    "F32": dtypes.float32,
-    "F64": dtypes.float64,
-    "C64": dtypes.complex64,
-}
+
+
+class MissingFileError(CheckpointError, FileNotFoundError):
+    """There is no file to load."""
 
 
 def save(obj: Any, f: Any) -> None:
     """Save tensors and plain data in the safetensors format.
 
     The file appears whole or not at all: it is written beside its place, synced, and renamed, so that an error (a full disk, an
-    interrupt) leaves an existing file as it was.
+    interrupt) leaves an existing file as it was. Permissions of an existing file are kept, and a symbolic link stays one.
 
     Args:
-        obj: a state dict, or any nesting of dicts, lists and tuples with tensors, numbers, strings and None.
+        obj: a state dict, or any nesting of dicts, lists and tuples with tensors, arrays, numbers, strings and None.
         f: a path or a writable binary file.
 
     Raises:
@@ -56,87 +46,80 @@ def save(obj: Any, f: Any) -> None:
     >>> trine.load(path)["w"].tolist()
     [1.0, 1.0]
     """
-    entries, metadata, keep = _entries(obj)
+    pieces = list(_pieces(obj))
     if hasattr(f, "write"):
-        f.write(_serialize(entries, metadata))
+        _write_to(f, pieces)
         return
-    path = Path(f)
-    temporary = None
+    path = _path(f, "save")
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-        _write(entries, temporary, metadata)
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
-        temporary = None
-        _sync_directory(path.parent)
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe is written to, never replaced
+            with path.open("wb") as file:
+                file.writelines(pieces)
+        else:
+            _replace(Path(os.path.realpath(path)), pieces)
     except OSError as error:
         what = f"save: cannot write {path}"
         fix = "free space or choose another place; an existing file there is unchanged"
         raise CheckpointError(message(what, received=f"{type(error).__name__}: {error}", fix=fix)) from error
-    finally:
-        if temporary is not None:
-            try:
-                os.unlink(temporary)
-            except OSError:
-                pass
-    del keep
 
 
-def _write(entries: Any, name: str, metadata: dict[str, str]) -> None:
-    """Write a safetensors file and sync it."""
-    import safetensors
-
+def _path(f: Any, op: str) -> Path:
     try:
-        safetensors.serialize_file(entries, name, metadata=metadata)
-    except safetensors.SafetensorError as error:
-        raise OSError(str(error)) from error
-    with open(name, "rb+") as file:
-        os.fsync(file.fileno())
+        return Path(os.fsdecode(f))
+    except TypeError:
+        raise DTypeError(message(f"{op}: f", received=type(f).__name__, expected="a path or a binary file")) from None
 
 
-def _mode(path: Path) -> int:
+def _pieces(obj: Any) -> Iterator[Any]:
+    """Yield the bytes of the file: the header, then each tensor."""
+    tensors, structure = flatten(obj)
+    metadata = {"format": "pt"} if structure is None else {"format": "pt", STRUCTURE: structure}
     try:
-        return os.stat(path).st_mode & 0o777
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+        header, order = encode({name: (t.dtype, t._meta.shape) for name, t in tensors.items()}, metadata)
+    except LayoutError as error:
+        raise CheckpointError(message("save: too many names for a safetensors file", received=str(error), fix="save several files")) from None
+    yield header
+    for name in order:
+        yield memoryview(tensors[name]._array().reshape(-1).view(np.uint8))
+
+
+def _write_to(file: Any, pieces: list[Any]) -> None:
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while len(view):
+                view = view[file.write(view) or len(view) :]  # an unbuffered file may take a part
+    except (OSError, TypeError) as error:
+        expected = "a file opened for writing in binary mode"
+        raise CheckpointError(message("save: cannot write", received=f"{type(error).__name__}: {error}", expected=expected)) from error
+
+
+def _replace(path: Path, pieces: list[Any]) -> None:
+    """Put a file in the place of `path` in one step, once all of it is on the disk."""
+    temporary = path.with_name(f".trine-{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(path.parent)
 
 
 def _sync_directory(path: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
-
-
-def _entries(obj: Any) -> tuple[dict[str, Any], dict[str, str], list[Any]]:
-    """Return what the safetensors library takes, and the arrays that must live as long as it is used."""
-    import safetensors
-
-    tensors, structure = flatten(obj)
-    arrays = {name: tensor.detach()._array() for name, tensor in tensors.items()}
-    entries = {
-        name: safetensors.TensorSpec(tensors[name].dtype.name, list(a.shape), a.__array_interface__["data"][0], a.nbytes)
-        for name, a in arrays.items()
-    }
-    metadata = {"format": "pt"}
-    if structure is not None:
-        metadata[STRUCTURE] = structure
-    return entries, metadata, list(arrays.values())
-
-
-def _serialize(entries: Any, metadata: dict[str, str]) -> bytes:
-    import safetensors
-
-    return bytes(safetensors.serialize(entries, metadata=metadata))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None) -> Any:
@@ -146,56 +129,86 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         f: a path or a readable binary file. map_location, pickle_module, weights_only, mmap: accepted for compatibility.
 
     Raises:
-        CheckpointError: no such file, or it is truncated, corrupted or of another format.
+        CheckpointError: no such file (also a FileNotFoundError), or it is truncated, corrupted or of another format.
     """
-    data, name = _read(f)
-    import safetensors
-
-    try:
-        entries = safetensors.deserialize(data)
-        metadata = _metadata(data)
-    except Exception as error:
-        raise CheckpointError(_unreadable(name, data, error)) from None
-    tensors = {}
-    for key, entry in entries:
-        tensors[key] = _tensor(key, entry)
-    return unflatten(tensors, metadata.get(STRUCTURE))
-
-
-def _read(f: Any) -> tuple[bytes, str]:
     if hasattr(f, "read"):
-        return f.read(), "the given file"
+        return _read(f, "the given file", None)
+    path = _path(f, "load")
     try:
-        with open(f, "rb") as file:
-            return file.read(), str(f)
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            return _read(file, str(path), status.st_size if stat.S_ISREG(status.st_mode) else None)
     except OSError as error:
-        raise CheckpointError(message(f"load: cannot read {f}", received=f"{type(error).__name__}: {error}", fix="check the path")) from None
+        kind = MissingFileError if isinstance(error, FileNotFoundError) else CheckpointError
+        raise kind(message(f"load: cannot read {path}", received=f"{type(error).__name__}: {error}", fix="check the path")) from None
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    import json
+def _read(file: Any, name: str, size: int | None) -> Any:
+    """Read an open file of `size` bytes (None if that is not known)."""
+    try:
+        prefix = _read_bytes(file, 8)
+        _refuse_pickle(prefix, name)
+        length = header_size(prefix)
+        if size is not None and length > size - 8:
+            raise LayoutError(f"a header of {length} bytes in a file of {size}")
+        text = _read_bytes(file, length)
+        if len(text) != length:
+            raise LayoutError(f"it ends within its header, after {8 + len(text)} bytes")
+        entries, metadata = decode(text)
+        end = 8 + length + max((entry.end for entry in entries), default=0)
+        if size is not None and end != size:
+            raise LayoutError(f"{size} bytes; the header announces {end}")
+        read = {entry.name: _read_tensor(file, entry) for entry in in_file_order(entries)}
+        if size is None and _read_bytes(file, 1):
+            raise LayoutError(f"more than the {end} bytes that the header announces")
+    except (LayoutError, AllocationError, MemoryError, OverflowError) as error:
+        raise CheckpointError(
+            message(
+                f"load: {name} is not a valid safetensors file",
+                received=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                expected="a complete safetensors file",
+                fix="the file is truncated or corrupted, or of another kind: take a backup or write it again",
+            )
+        ) from None
+    return unflatten({entry.name: read[entry.name] for entry in entries}, metadata.get(STRUCTURE))
 
-    size = int.from_bytes(data[:8], "little")
-    header = json.load(io.BytesIO(data[8 : 8 + size]))
-    return header.get("__metadata__") or {}  # type: ignore[no-any-return]
+
+def _read_bytes(file: Any, count: int) -> bytes:
+    """Return the next `count` bytes, fewer at the end of the file."""
+    parts: list[bytes] = []
+    while count:
+        part = file.read(min(count, 1 << 26))
+        if not isinstance(part, bytes | bytearray):
+            expected = "a file opened for reading in binary mode"
+            raise CheckpointError(message("load: cannot read", received=f"{type(part).__name__} from read()", expected=expected))
+        if not part:
+            break
+        parts.append(bytes(part))
+        count -= len(part)
+    return b"".join(parts)
 
 
-def _tensor(name: str, entry: dict[str, Any]) -> Tensor:
-    dtype = _DTYPES.get(entry["dtype"])
-    if dtype is None:
-        raise CheckpointError(message(f"load: tensor '{name}' has an unknown dtype", received=entry["dtype"], expected=", ".join(_DTYPES)))
-    shape = tuple(entry["shape"])
-    array = np.frombuffer(entry["data"], dtype.numpy).reshape(shape)
-    return from_buffer(from_array(array).copy(), Meta.of(shape, dtype))
+def _read_tensor(file: Any, entry: Entry) -> Tensor:
+    nbytes = entry.end - entry.begin
+    if hasattr(file, "readinto"):
+        buffer = allocate(nbytes)
+        view = memoryview(buffer.array(np.dtype(np.uint8), (nbytes,)))
+        while len(view) and (count := file.readinto(view)):
+            view = view[count:]
+        missing = len(view)
+    else:
+        data = _read_bytes(file, nbytes)
+        missing = nbytes - len(data)
+        buffer = allocate(len(data))
+        buffer.array(np.dtype(np.uint8), (len(data),))[...] = np.frombuffer(data, np.uint8)
+    if missing:
+        raise LayoutError(f"it ends within tensor '{entry.name}', {missing} bytes too early")
+    return from_buffer(buffer, Meta.of(entry.shape, entry.dtype))
 
 
-def _unreadable(name: str, data: bytes, error: Exception) -> str:
-    if data[:2] == b"PK" or data[:1] == b"\x80":
+def _refuse_pickle(prefix: bytes, name: str) -> None:
+    """Raise if a file begins like a pickle or a zip archive (of pickles)."""
+    if prefix[:4] in (b"PK\x03\x04", b"PK\x05\x06") or (prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
         what = f"load: {name} is a pickled checkpoint, which could execute code"
-        return message(what, received="a zip or pickle file", expected="a safetensors file", fix="convert it with the program that wrote it")
-    return message(
-        f"load: {name} is not a valid safetensors file",
-        received=f"{len(data)} bytes; {error}",
-        expected="a complete safetensors file",
-        fix="the file is truncated or corrupted: take a backup or write it again",
-    )
+        fix = "load it with the program that wrote it, and save the tensors with safetensors"
+        raise CheckpointError(message(what, received="a zip or pickle file", expected="a safetensors file", fix=fix))
