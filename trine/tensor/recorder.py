@@ -152,6 +152,7 @@ class Trace:
         tensor._trace = self
         tensor._slot = slot
         tensor._meta = meta
+        tensor._buffer = tensor._alias = None  # read at every flush: a default of `Handle.__getattr__` would cost more
         self.hold(tensor)
         return tensor  # type: ignore[return-value]
 

@@ -287,6 +287,9 @@ def _emit_fill(m: Module) -> None:
     for field, value in (("handle._trace", "%trace"), ("handle._slot", "%slot"), ("handle._meta", "%meta")):
         incref(f, value)
         put(f, "%tensor", field, value)
+    for field in ("handle._buffer", "handle._alias"):  # read at every flush; a default would cost a call of Python code
+        put(f, "%tensor", field, none := word(f, "none"))
+        incref(f, none)
     f.ret()
 
 
