@@ -106,7 +106,7 @@ def program(seed: int) -> tuple[list[Any], tuple[Any, ...]]:
         else:
             c = rng.choice(steps)(a, b)
             values.append(c.float() if c.dtype is trine.bool else c)
-        if rng.randrange(4) == 0:
+        if len(values) > 4 and rng.randrange(4) == 0:
             del values[rng.randrange(3, len(values))]
     return values, describe()
 
