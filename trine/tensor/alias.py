@@ -80,6 +80,7 @@ class AliasGroup:
             if member is not None:
                 alive.append(reference)
                 if member is not tensor:
+                    _keep_receiver(member)
                     member._trace = None
         self.members = alive
 
@@ -105,11 +106,25 @@ def take_value(tensor: Handle, value: Handle) -> None:
         position = trace._positions.get(id(tensor._buffer))
         if position is not None:  # else another thread has computed this value
             trace.donors[id(tensor)] = position
+            old = _keep_receiver(tensor)
+            if old is not None:
+                trace.donors[id(old)] = position
+                old._buffer = None
     tensor._trace, tensor._slot, tensor._meta = trace, slot, value._meta
     tensor._buffer = None
     tensor._fragment = None
     if not was_listed:
         trace.handles.append(tensor)
+
+
+def _keep_receiver(tensor: Handle) -> Handle | None:
+    """Let the gradient of a computed leaf's old value go where that value came from, although the tensor gets another value."""
+    trace = local.trace
+    if tensor._trace is not trace or tensor._fragment is None or trace.leaf_tensors.get(tensor._slot) is not tensor:
+        return None
+    old = share_value(tensor)
+    trace.leaf_tensors[tensor._slot] = old
+    return old
 
 
 def _write_through(base: Node, value: Node, steps: tuple[Step, ...]) -> Node:

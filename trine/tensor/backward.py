@@ -193,8 +193,8 @@ class Pass:
         spec = fragment.spec
         trace = local.trace
         indices = tuple(sorted(gradients))
-        names = spec.sources if self.create_graph else (*spec.sources, *spec.residuals)
-        fragment.check(names if self.create_graph else _used(spec, names))
+        names = spec.sources if self.create_graph else spec.read
+        fragment.check(names)
         slots, scalars = [], []
         for node in names:
             if node.op == "scalar":
@@ -277,11 +277,6 @@ def _remember(start: State, state: State, trace: Trace, slots: tuple[int, ...], 
         before = before.parent
     if before is start and not trace.hooked and not trace.cuts:
         dict.__setitem__(start.next, (_REPEAT, *slots, retain_graph), state)
-
-
-def _used(spec: Any, names: Sequence[Node]) -> Sequence[Node]:
-    """Nodes whose versions matter to a first-order gradient (sources of a piece may be read by the recomputation alone)."""
-    return [n for n in names if n.op != "input" or n in spec.needed]
 
 
 def _backward_state(

@@ -59,10 +59,10 @@ class FragmentSpec:
         leaves: where their gradients end.
         residuals: computed nodes whose values the gradients need (they become outputs of the plan).
         sources: `input` and `scalar` nodes that the gradients or a recomputation of the outputs need.
-        needed: the inputs among them that first-order gradients read, or that feed what they read.
+        read: the sources and residuals that first-order gradients read.
     """
 
-    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "needed")
+    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read")
 
     def __init__(self, outputs: Sequence[Node], stops: frozenset[Node]) -> None:
         self.outputs = tuple(outputs)
@@ -76,8 +76,10 @@ class FragmentSpec:
             context.grad_enabled = enabled
         forward = topological_order(outputs)
         residuals, needed = _residuals(gradients, set(forward), set(self.leaves))
-        self.residuals, self.needed = tuple(residuals), frozenset(needed)
+        self.residuals = tuple(residuals)
         self.sources = tuple(n for n in forward if n.op in ("input", "scalar"))
+        inputs = set(needed)
+        self.read = (*(n for n in self.sources if n.op == "scalar" or n in inputs), *residuals)
 
 
 def stop_overrides(stops: frozenset[Node], outputs: Sequence[Node]) -> dict[Node, object]:
