@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from trine.errors import ArgumentError, message
+from trine.errors import ArgumentError, ShapeError, message
 from trine.nn import functional as F
 from trine.nn import init
 from trine.nn.module import Module
@@ -29,8 +29,12 @@ def _pad_amounts(padding: Any, kernel_size: tuple[int, ...], dilation: tuple[int
     return tuple(n for pair in reversed(pairs) for n in pair)
 
 
-def _tuple(value: Any, rank: int) -> tuple[int, ...]:
-    return (value,) * rank if isinstance(value, int) else tuple(value)
+def _sizes(name: str, value: Any, rank: int) -> tuple[int, ...]:
+    """Return one number for each spatial axis."""
+    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(sizes) != rank:
+        raise ShapeError(message(f"Conv{rank}d: {name}", received=sizes, expected=f"a number, or {rank} numbers"))
+    return sizes
 
 
 class _Conv(Module):
@@ -63,14 +67,17 @@ class _Conv(Module):
             received, expected = repr(padding_mode), ", ".join(map(repr, _PADDING_MODES))
             raise ArgumentError(message(f"{type(self).__name__}: padding_mode", received=received, expected=expected))
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = _tuple(kernel_size, self.rank)
-        self.stride, self.dilation = _tuple(stride, self.rank), _tuple(dilation, self.rank)
-        self.padding = padding if isinstance(padding, str) else _tuple(padding, self.rank)
+        self.kernel_size = _sizes("kernel_size", kernel_size, self.rank)
+        self.stride, self.dilation = _sizes("stride", stride, self.rank), _sizes("dilation", dilation, self.rank)
+        if isinstance(padding, str) and (padding not in ("same", "valid") or (padding == "same" and self.stride != (1,) * self.rank)):
+            received, expected = f"{padding!r}, stride {self.stride}", "numbers, 'valid', or 'same' with a stride of 1"
+            raise ArgumentError(message(f"{type(self).__name__}: padding", received=received, expected=expected))
+        self.padding = padding if isinstance(padding, str) else _sizes("padding", padding, self.rank)
         self.padding_mode = padding_mode
         self._amounts = _pad_amounts(self.padding, self.kernel_size, self.dilation)
-        self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype))
+        self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype, device=device))
         if bias:
-            self.bias = Parameter(empty(out_channels, dtype=dtype))
+            self.bias = Parameter(empty(out_channels, dtype=dtype, device=device))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

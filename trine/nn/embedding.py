@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trine.errors import ArgumentError, message
+from trine.errors import ArgumentError, UnsupportedError, message
 from trine.nn import functional as F
 from trine.nn import init
 from trine.nn.module import Module
@@ -18,7 +18,8 @@ class Embedding(Module):
     """A table of vectors, looked up by integer.
 
     Args:
-        num_embeddings, embedding_dim: rows and columns of the table. padding_idx: a row that stays zero and gets no gradient.
+        num_embeddings, embedding_dim: rows and columns of the table. padding_idx: a row that stays zero and gets no gradient;
+        max_norm, scale_grad_by_freq, sparse: not available.
 
     Shape:
         input ``(*)`` integers, output ``(*, embedding_dim)``.
@@ -29,16 +30,29 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, _weight: Tensor | None = None, _freeze: bool = False,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        _freeze: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
+        for name, value in (("max_norm", max_norm), ("scale_grad_by_freq", scale_grad_by_freq), ("sparse", sparse)):
+            if value:
+                raise UnsupportedError(message(f"Embedding: {name} is not available", received=value, expected="the default"))
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(message("Embedding: padding_idx", received=padding_idx, expected=f"within num_embeddings={num_embeddings}"))
         self.padding_idx = padding_idx + num_embeddings if padding_idx is not None and padding_idx < 0 else padding_idx
         if _weight is None:
-            self.weight = Parameter(empty(num_embeddings, embedding_dim, dtype=dtype), requires_grad=not _freeze)
+            self.weight = Parameter(empty(num_embeddings, embedding_dim, dtype=dtype, device=device), requires_grad=not _freeze)
             self.reset_parameters()
         else:
             self.weight = Parameter(_weight, requires_grad=not _freeze)
