@@ -550,6 +550,30 @@ def test_processes(settings: dict[str, str], options: list[str], expected: str) 
     assert done.stdout.strip() == expected
 
 
+def test_compiles_for_other_architectures() -> None:
+    from trine.compiler import llvm
+    from trine.compiler.target import make_target
+    from trine.compiler.templates.recorder import emit_recorder
+
+    for target in (make_target("generic", "x86_64"), make_target("generic", "aarch64")):
+        assert llvm.compile_object(emit_recorder(target), target, optimize=True)
+
+
+def test_unknown_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If an object is not laid out as expected nothing is replaced."""
+    monkeypatch.setattr(native_recorder, "_HEADER", 24)
+    monkeypatch.setattr(native_recorder, "native", None)
+    monkeypatch.setattr(native_recorder, "is_decided", False)
+    installed_before = recorder.record
+    recorder.record = native_recorder.record
+    try:
+        native_recorder.install()
+        assert native_recorder.is_decided and native_recorder.native is None
+        assert recorder.record is native_recorder.record
+    finally:
+        recorder.record = installed_before
+
+
 def test_import_does_not_load_it() -> None:
     code = "import sys, trine; x = trine.ones(3) + 1; sys.exit('trine.tensor.native_recorder' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

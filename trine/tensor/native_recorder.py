@@ -73,7 +73,7 @@ class NativeRecorder:
         for number, (_, method) in enumerate(operators_found):
             kind, builder = operators.RECORDED[method]
             row = len(layout.WORDS) + len(layout.ROW) * number
-            self._table[row : row + len(layout.ROW)] = _KINDS[kind], id(builder), id(method)
+            self._table[row : row + len(layout.ROW)] = [_KINDS[kind], id(builder), id(method)]
         # the code refers to these objects as long as the process lives
         self._keep = (dict(_OBJECTS), [(method, operators.RECORDED[method]) for _, method in operators_found])
         code = load_recorder(engine, ctypes.addressof(self._table))
@@ -139,7 +139,8 @@ def _words(value: Any, count: int) -> tuple[int, ...]:
 
 def _offset_of_slot(cls: type, attribute: str) -> int:
     """Return where an attribute in `__slots__` is: one word holds its value's address, and zero when it is deleted."""
-    instance, probe = object.__new__(cls), object()
+    instance: Any = object.__new__(cls)
+    probe = object()
     setattr(instance, attribute, probe)
     count = (cls.__basicsize__ - _HEADER) // 8
     found = [index for index, value in enumerate(_words(instance, count)) if value == id(probe)]
