@@ -45,6 +45,12 @@ class AliasGroup:
     def refresh(self, tensor: Handle) -> None:
         """Bring a stale member's value up to date: replay its steps from the base."""
         value: Handle = self._source(tensor)
+        if not tensor._path and value._buffer is not None:  # the base itself
+            is_parameter = tensor._meta.requires_grad and not value._meta.requires_grad
+            tensor._trace, tensor._buffer, tensor._fragment = None, value._buffer, value._fragment
+            tensor._meta = tensor._meta if is_parameter else value._meta
+            tensor._alias_version = self.version
+            return
         for builder, attrs in tensor._path:
             value = record(builder, (value,), *attrs)
         is_parameter = tensor._meta.requires_grad and not value._meta.requires_grad
