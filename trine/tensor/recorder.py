@@ -233,7 +233,8 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
         trace.scalars += scalars
     trace.state = state
     slot = state.slot
-    results = tuple(trace.result(slot + i, meta) for i, meta in enumerate(state.metas))
+    # the first slot is the state's own object: the native recorder compares keys by identity first
+    results = tuple(trace.result(slot + i if i else slot, meta) for i, meta in enumerate(state.metas))
     if local.eager and not local.in_pass:
         flush()
     return results[0] if state.info is None else results

@@ -89,7 +89,7 @@ def _emit_same_int(m: Module) -> None:
 def _emit_find(m: Module) -> None:
     """find(state, keys, count) -> new reference to the State that a key leads to, or null.
 
-    The elements of a key are mostly the very objects of the last time, so the first few transitions are compared by identity, which needs
+    The elements of a key are mostly the very objects of the last time, so the first few transitions are compared so, which needs
     neither a tuple nor a hash. Otherwise Python code may run here.
     """
     c = Code(m, "find", [("ptr", "state"), ("ptr", "keys"), ("i64", "count")], "ptr")
@@ -135,7 +135,9 @@ def _emit_find(m: Module) -> None:
     c.need(f.icmp("eq", f.call("i64", "PyTuple_Size", ("ptr", "%key")), "%count"))
     parts = items(f, "%key")
     with f.loop(0, "%count") as loop:
-        c.need(f.icmp("eq", item(f, parts, loop.index), item(f, "%keys", loop.index), "ptr"))
+        known, given = item(f, parts, loop.index), item(f, "%keys", loop.index)
+        with f.when(f.icmp("ne", known, given, "ptr")):  # slots may be equal without being one object
+            c.need(f.icmp("ne", f.call_pointer("i32", "@same_int", ("ptr", known), ("ptr", given)), 0, "i32"))
     c.finish("1")
 
 
