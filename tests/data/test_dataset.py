@@ -77,7 +77,10 @@ def test_subset_concat_and_split() -> None:
     again, _ = random_split(data, [7, 3])
     assert sorted(first.indices + second.indices) == list(range(10)) and first.indices == again.indices != list(range(7))
     assert [len(p) for p in random_split(data, [0.5, 0.25, 0.25])] == [6, 2, 2]
-    assert random_split(data, [7, 3], generator=trine.Generator(1))[0].indices == random_split(data, [7, 3], generator=trine.Generator(1))[0].indices
+    assert (
+        random_split(data, [7, 3], generator=trine.Generator(1))[0].indices
+        == random_split(data, [7, 3], generator=trine.Generator(1))[0].indices
+    )
     for lengths in ([7, 4], [0.5, 0.4], [11, -1]):
         with pytest.raises(ValueError, match="add up|negative"):
             random_split(data, lengths)
@@ -149,4 +152,6 @@ def test_collate() -> None:
 
 def test_convert() -> None:
     converted: Any = default_convert({"a": np.arange(2), "b": [Point(np.float32(1), "text")], "c": None})
-    assert converted["a"].tolist() == [0, 1] and converted["b"][0].x.item() == 1.0 and converted["b"][0].y == "text" and converted["c"] is None
+    assert (
+        converted["a"].tolist() == [0, 1] and converted["b"][0].x.item() == 1.0 and converted["b"][0].y == "text" and converted["c"] is None
+    )

@@ -109,11 +109,14 @@ def test_persistent_workers(workers: dict[str, Any], stream: bool) -> None:
     assert epoch() == list(range(10))
     assert loader._workers.crew.members is members  # type: ignore[union-attr]
     older, newer = iter(loader), iter(loader)
-    next(older), next(newer)
+    next(older)
+    next(newer)
     with pytest.raises(WorkerError, match="newer iterator"):
         next(older)
-    older.close(), newer.close()
-    del loader, older, newer
+    older.close()
+    newer.close()
+    del older, newer
+    loader = None
     gc.collect()
     assert no_children()
 

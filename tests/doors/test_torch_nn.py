@@ -236,7 +236,18 @@ def test_same_public_signatures() -> None:
     """Arguments that both have stand in the same order, with the same defaults."""
     import inspect
 
-    for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "BatchNorm2d", "LayerNorm", "Embedding", "CrossEntropyLoss", "MaxPool2d", "AvgPool2d"):
+    for name in (
+        "Linear",
+        "Conv1d",
+        "Conv2d",
+        "Conv3d",
+        "BatchNorm2d",
+        "LayerNorm",
+        "Embedding",
+        "CrossEntropyLoss",
+        "MaxPool2d",
+        "AvgPool2d",
+    ):
         ours, theirs = (inspect.signature(getattr(library, name).__init__).parameters for library in (nn, torch.nn))
         shared = [p for p in theirs if p in ours and not p.startswith("_")]
         positional = [p for p in ours if p in shared]

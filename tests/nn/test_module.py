@@ -234,7 +234,14 @@ def test_strict_loading_lists_everything_and_changes_nothing() -> None:
     with pytest.raises(CheckpointError) as error:
         net.load_state_dict(bad)
     text = str(error.value)
-    for part in ("Net", "unexpected names: extra", "missing names: offset, norm.weight", "first.weight: shape (9, 9)", "last.weight: a ndarray", "strict=False"):
+    for part in (
+        "Net",
+        "unexpected names: extra",
+        "missing names: offset, norm.weight",
+        "first.weight: shape (9, 9)",
+        "last.weight: a ndarray",
+        "strict=False",
+    ):
         assert part in text
     assert values(net) == before
     with pytest.raises(RuntimeError, match="first.weight"):

@@ -163,7 +163,9 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-trees = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8)
+trees = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8
+)
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)
@@ -444,10 +446,16 @@ def test_every_truncation_is_noticed() -> None:
 def test_exchange_with_the_safetensors_package(tmp_path: Path) -> None:
     numpy_door = pytest.importorskip("safetensors.numpy")
     safetensors = pytest.importorskip("safetensors")
-    state = {f"{dtype} \u00e9": trine.tensor([[0, 1, 1]]).to(getattr(trine, dtype)) for dtype in DTYPES if dtype not in ("bfloat16", "complex128")}
+    state = {
+        f"{dtype} \u00e9": trine.tensor([[0, 1, 1]]).to(getattr(trine, dtype))
+        for dtype in DTYPES
+        if dtype not in ("bfloat16", "complex128")
+    }
     trine.save(state, tmp_path / "ours")
     theirs = numpy_door.load_file(tmp_path / "ours")
-    assert set(theirs) == set(state) and all(np.array_equal(theirs[k], state[k].numpy()) and theirs[k].dtype == state[k].numpy().dtype for k in state)
+    assert set(theirs) == set(state) and all(
+        np.array_equal(theirs[k], state[k].numpy()) and theirs[k].dtype == state[k].numpy().dtype for k in state
+    )
     numpy_door.save_file(theirs, tmp_path / "theirs", metadata={"format": "np", "note": "x"})
     back = trine.load(tmp_path / "theirs")
     assert set(back) == set(state) and all(same(back[k], state[k]) for k in state)

@@ -54,7 +54,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
             raise ShapeError(message("TensorDataset: size mismatch between tensors", received=f"lengths {sizes}", expected="equal lengths"))
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(t[index] for t in self.tensors)
+        return tuple(t[index] for t in self.tensors)  # type: ignore[index]
 
     def __len__(self) -> int:
         return len(self.tensors[0])
@@ -144,7 +144,8 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
             message("random_split: lengths do not add up", received=f"sum {sum(counts)}", expected=f"{size}, the size of the dataset")
         )
     order = permutation(size, generator)
-    parts, start = [], 0
+    parts: list[Subset[Any]] = []
+    start = 0
     for count in counts:
         parts.append(Subset(dataset, order[start : start + count]))
         start += count

@@ -23,9 +23,11 @@ class DataLoader:
     Args:
         dataset: map-style (``__getitem__``, ``__len__``) or iterable. batch_size: None gives single examples.
         shuffle: a new random order each epoch. sampler, batch_sampler: instead of shuffle. num_workers: 0 fetches in this thread.
-        collate_fn: makes a batch of a list of examples. drop_last: leave out an incomplete last batch. timeout: seconds to wait for a worker.
+        collate_fn: makes a batch of a list of examples. drop_last: leave out an incomplete last batch.
+        timeout: seconds to wait for a worker.
         worker_init_fn: called with the worker's number. generator: source of the random order. prefetch_factor: batches ahead per worker.
-        persistent_workers: keep the workers between epochs. in_order: False yields batches as they come. worker_kind: "process" or "thread".
+        persistent_workers: keep the workers between epochs. in_order: False yields batches as they come.
+        worker_kind: "process" or "thread".
         pin_memory, pin_memory_device: accepted; memory is the CPU's.
 
     >>> import trine
@@ -65,7 +67,9 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise ArgumentError(message("sampler is mutually exclusive with shuffle", received="both", fix="leave one out"))
         if self.is_iterable and (shuffle or sampler is not None or batch_sampler is not None):
-            raise ArgumentError(message("an iterable dataset has its own order", received="shuffle or a sampler", fix="shuffle in __iter__"))
+            raise ArgumentError(
+                message("an iterable dataset has its own order", received="shuffle or a sampler", fix="shuffle in __iter__")
+            )
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.num_workers, self.timeout, self.worker_init_fn = num_workers, timeout, worker_init_fn
         self.generator, self.worker_kind, self.multiprocessing_context = generator, worker_kind, multiprocessing_context

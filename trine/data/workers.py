@@ -59,7 +59,9 @@ class Workers:
         exhausted = False
         while True:
             if epoch != self.epoch:
-                raise WorkerError(message("DataLoader: this iterator has ended", received="a newer iterator over the same persistent workers"))
+                raise WorkerError(
+                    message("DataLoader: this iterator has ended", received="a newer iterator over the same persistent workers")
+                )
             while not exhausted and self.sent - received < self.count * self.prefetch:
                 task = next(pending, Dry)
                 if task is Dry:

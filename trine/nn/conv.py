@@ -13,7 +13,6 @@ from trine.nn.parameter import Parameter
 from trine.ops.creation import empty
 from trine.tensor import Tensor
 
-
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -62,7 +61,9 @@ class _Conv(Module):
         super().__init__()
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if groups <= 0 or channels % groups:
-                raise ArgumentError(message(f"{type(self).__name__}: {name} must be divisible by groups", received=f"{channels}, groups={groups}"))
+                raise ArgumentError(
+                    message(f"{type(self).__name__}: {name} must be divisible by groups", received=f"{channels}, groups={groups}")
+                )
         if padding_mode not in _PADDING_MODES:
             received, expected = repr(padding_mode), ", ".join(map(repr, _PADDING_MODES))
             raise ArgumentError(message(f"{type(self).__name__}: padding_mode", received=received, expected=expected))
@@ -106,7 +107,7 @@ class _Conv(Module):
         return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
     def forward(self, input: Tensor) -> Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._amounts, self.padding_mode), 0
         return type(self).function(  # type: ignore[no-any-return]

@@ -112,7 +112,9 @@ class Module:
                 if found is not None and name in found:
                     if value is not None and not (registry == "_buffers" and isinstance(value, Tensor)):
                         received = f"a {type(value).__name__}"
-                        raise TypeError(message(f"cannot assign '{name}' as {kind}", received=received, expected="a matching object or None"))
+                        raise TypeError(
+                            message(f"cannot assign '{name}' as {kind}", received=received, expected="a matching object or None")
+                        )
                     found[name] = value
                     return
             object.__setattr__(self, name, value)
@@ -149,7 +151,7 @@ class Module:
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the state but not learnt; `persistent` says whether `state_dict` holds it."""
-        if not (name in self._buffers):
+        if name not in self._buffers:
             self._check_name(name, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(message(f"register_buffer '{name}'", received=type(tensor).__name__, expected="a Tensor or None"))
@@ -174,7 +176,9 @@ class Module:
 
     # --- walking ----------------------------------------------------------------------------------------------------------------
 
-    def named_modules(self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
         """Yield (dotted name, module) for this module and all below it."""
         memo = set() if memo is None else memo
         if self in memo:
@@ -245,7 +249,7 @@ class Module:
     def get_parameter(self, target: str) -> Parameter:
         """Return the parameter at a dotted path."""
         path, _, name = target.rpartition(".")
-        found = self.get_submodule(path)._parameters.get(name)
+        found: Parameter | None = self.get_submodule(path)._parameters.get(name)
         if found is None:
             raise AttributeError(f"{type(self).__name__} has no parameter `{target}`")
         return found
@@ -253,7 +257,7 @@ class Module:
     def get_buffer(self, target: str) -> Tensor:
         """Return the buffer at a dotted path."""
         path, _, name = target.rpartition(".")
-        found = self.get_submodule(path)._buffers.get(name)
+        found: Tensor | None = self.get_submodule(path)._buffers.get(name)
         if found is None:
             raise AttributeError(f"{type(self).__name__} has no buffer `{target}`")
         return found
@@ -357,7 +361,9 @@ class Module:
 
     # --- hooks ------------------------------------------------------------------------------------------------------------------
 
-    def register_forward_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False) -> HookHandle:
+    def register_forward_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> HookHandle:
         """Call ``hook(module, args, output)`` after forward; what it returns (if not None) replaces the output."""
         return _register(self._forward_hooks, (hook, with_kwargs), prepend)
 

@@ -113,13 +113,23 @@ class LayerNorm(Module):
     bias: Parameter | None
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.register_parameter("weight", Parameter(ones(self.normalized_shape, dtype=dtype, device=device)) if elementwise_affine else None)
-        self.register_parameter("bias", Parameter(zeros(self.normalized_shape, dtype=dtype, device=device)) if elementwise_affine and bias else None)
+        self.register_parameter(
+            "weight", Parameter(ones(self.normalized_shape, dtype=dtype, device=device)) if elementwise_affine else None
+        )
+        self.register_parameter(
+            "bias", Parameter(zeros(self.normalized_shape, dtype=dtype, device=device)) if elementwise_affine and bias else None
+        )
 
     def reset_parameters(self) -> None:
         """Set the initial values again."""

@@ -46,8 +46,8 @@ def _targets(module: Module, prefix: str = "") -> dict[str, tuple[Module, str, T
             found[prefix + name] = (module, name, b)
     for name, child in module._modules.items():
         if child is not None:
-            found.update(_targets(child, f"{prefix}{name}."))  # type: ignore[arg-type]
-    return found  # type: ignore[return-value]
+            found.update(_targets(child, f"{prefix}{name}."))
+    return found
 
 
 def load_state(module: Module, state: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:

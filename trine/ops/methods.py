@@ -34,6 +34,17 @@ def _named(module: Any, names: str) -> dict[str, Function]:
     return {name: getattr(module, name) for name in names.split()}
 
 
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """Return this tensor's elements where `condition` is true, those of `other` elsewhere."""
+    result: Tensor = indexing.where(condition, self, other)
+    return result
+
+
+def _is_never(self: Tensor) -> bool:
+    """False: every tensor is dense, plain and on the CPU."""
+    return False
+
+
 METHODS: dict[str, Function] = {
     **_named(
         elementwise,
@@ -80,7 +91,7 @@ METHODS: dict[str, Function] = {
     "type": conversion.type_,
     "ndimension": conversion.dim,
     "nelement": conversion.numel,
-    "where": lambda self, condition, other: indexing.where(condition, self, other),
+    "where": _where,
     "log_softmax": log_softmax,
     "relu": relu,
     "softmax": softmax,
@@ -158,9 +169,9 @@ PROPERTIES: dict[str, Function] = {
     "mT": movement.matrix_transpose,
     "real": elementwise.real,
     "imag": elementwise.imag,
-    "is_cuda": lambda self: False,
-    "is_sparse": lambda self: False,
-    "is_quantized": lambda self: False,
+    "is_cuda": _is_never,
+    "is_sparse": _is_never,
+    "is_quantized": _is_never,
 }
 """Attributes that are computed."""
 

@@ -108,7 +108,15 @@ def _coefficients(group: Group, step: int) -> tuple[float, ...]:
     beta1, beta2 = group["betas"]
     lr, weight_decay = float(group["lr"]), float(group["weight_decay"])
     step_size = lr / (1 - float(beta1) ** step)
-    return (float(beta1), float(beta2), float(group["eps"]), step_size, math.sqrt(1 - float(beta2) ** step), weight_decay, lr * weight_decay)
+    return (
+        float(beta1),
+        float(beta2),
+        float(group["eps"]),
+        step_size,
+        math.sqrt(1 - float(beta2) ** step),
+        weight_decay,
+        lr * weight_decay,
+    )
 
 
 def _adam_step(*operands: Any) -> tuple[Node, ...]:
@@ -121,4 +129,4 @@ def _adam_step(*operands: Any) -> tuple[Node, ...]:
     made = [adam(flags, *values, coefficients) for values in zip(params, grads, means, squares, largest, strict=True)]
     new_params = [parameter_result(new[0], p) for new, p in zip(made, params, strict=True)]
     num_states = 3 if flags.amsgrad else 2
-    return (*new_params, *(new[k + 1] for k in range(num_states) for new in made))  # type: ignore[misc]
+    return (*new_params, *(new[k + 1] for k in range(num_states) for new in made))  # type: ignore[arg-type]

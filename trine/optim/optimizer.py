@@ -151,7 +151,9 @@ class Optimizer:
         here = [len(g["params"]) for g in self.param_groups]
         there = [len(g["params"]) for g in groups]
         if here != there:
-            raise ArgumentError(message("loaded state dict has different parameter groups", received=f"sizes {there}", expected=f"sizes {here}"))
+            raise ArgumentError(
+                message("loaded state dict has different parameter groups", received=f"sizes {there}", expected=f"sizes {here}")
+            )
         params: dict[int, Tensor] = {}
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             params.update(zip(theirs["params"], mine["params"], strict=True))
@@ -159,7 +161,9 @@ class Optimizer:
         for index, values in state_dict["state"].items():
             p = params.get(int(index))
             if p is None:
-                raise ArgumentError(message("load_state_dict: state of an unknown parameter", received=index, expected=f"one of {list(params)}"))
+                raise ArgumentError(
+                    message("load_state_dict: state of an unknown parameter", received=index, expected=f"one of {list(params)}")
+                )
             state[p] = {name: _unpack(name, value, p) for name, value in values.items() if value is not None}
         self.state = state
         for mine, theirs in zip(self.param_groups, groups, strict=True):

@@ -77,10 +77,12 @@ def _pieces(obj: Any) -> Iterator[Any]:
     try:
         header, order = encode({name: (t.dtype, t._meta.shape) for name, t in tensors.items()}, metadata)
     except LayoutError as error:
-        raise CheckpointError(message("save: too many names for a safetensors file", received=str(error), fix="save several files")) from None
+        raise CheckpointError(
+            message("save: too many names for a safetensors file", received=str(error), fix="save several files")
+        ) from None
     yield header
     for name in order:
-        yield memoryview(tensors[name]._array().reshape(-1).view(np.uint8))
+        yield tensors[name]._array().reshape(-1).view(np.uint8).data
 
 
 def _write_to(file: Any, pieces: list[Any]) -> None:
@@ -192,7 +194,7 @@ def _read_tensor(file: Any, entry: Entry) -> Tensor:
     nbytes = entry.end - entry.begin
     if hasattr(file, "readinto"):
         buffer = allocate(nbytes)
-        view = memoryview(buffer.array(np.dtype(np.uint8), (nbytes,)))
+        view = buffer.array(np.dtype(np.uint8), (nbytes,)).data
         while len(view) and (count := file.readinto(view)):
             view = view[count:]
         missing = len(view)
