@@ -33,14 +33,23 @@ class AliasGroup:
         members: weak references to the members.
     """
 
-    __slots__ = ("base", "version", "members")
+    __slots__ = ("base", "version", "members", "limit")
 
     def __init__(self, tensor: Tensor) -> None:
         self.base = share_value(tensor)
         self.version = 0
         self.members: list[weakref.ref[Handle]] = [weakref.ref(tensor)]
+        self.limit = 64
         tensor._alias = self
         tensor._alias_version = 0
+
+    def add(self, tensor: Handle) -> None:
+        """Add a member (and, now and then, forget those that are gone)."""
+        members = self.members
+        members.append(weakref.ref(tensor))
+        if len(members) > self.limit:
+            self.members = [reference for reference in members if reference() is not None]
+            self.limit = max(64, 2 * len(self.members))
 
     def refresh(self, tensor: Handle) -> None:
         """Bring a stale member's value up to date: replay its steps from the base."""

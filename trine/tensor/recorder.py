@@ -7,7 +7,6 @@ promotion, validation, the user's source line) happens on a miss, once for each 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -330,7 +329,7 @@ def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
     result._alias = group
     result._alias_version = group.version
     result._path = (*tensor._path, (builder, attrs))
-    group.members.append(weakref.ref(result))
+    group.add(result)
     return result
 
 

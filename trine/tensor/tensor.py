@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -253,7 +252,7 @@ class Tensor(Handle):
     def data(self, value: Tensor) -> None:
         buffer = value._value()
         group = value._alias or AliasGroup(value)
-        group.members.append(weakref.ref(self))
+        group.add(self)
         self._alias, self._path, self._alias_version = group, value._path, group.version
         self._buffer, self._trace, self._fragment = buffer, None, None
         self._meta = Meta.of(value._meta.shape, value._meta.dtype, self._meta.requires_grad)
@@ -443,7 +442,7 @@ def alias_of(tensor: Tensor, cls: type[Tensor] | None = None) -> Any:
     """Return a new handle on the same memory: writes through one are seen in the other."""
     other = wrap_as(cls or Tensor, tensor)
     group = tensor._alias or AliasGroup(tensor)
-    group.members.append(weakref.ref(other))
+    group.add(other)
     other._alias, other._path, other._alias_version = group, tensor._path, tensor._alias_version
     return other
 
