@@ -16,6 +16,7 @@ from trine.errors import DTypeError, GradientError, ShapeError, message
 from trine.tensor.alias import assign, is_leaf
 from trine.tensor.fragment import (
     KEEPS_NOTHING,
+    FlushedCut,
     Fragment,
     consumed,
     gradient_leaves,
@@ -190,6 +191,11 @@ class Pass:
 
     def _step_fragment(self, fragment: Fragment, gradients: dict[int, Tensor]) -> None:
         """Gradients of a flushed piece: recorded here over its kept values."""
+        if isinstance(fragment, FlushedCut):
+            self.visited.add(fragment)
+            for target, part in fragment.cut.backward(None, gradients[0], self):
+                self.route(target, part)
+            return
         spec = fragment.spec
         trace = local.trace
         indices = tuple(sorted(gradients))

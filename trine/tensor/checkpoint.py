@@ -41,8 +41,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
     if not enabled:
         return function(*args, **kwargs)
     generator = random.default_generator
-    state = generator.get_state() if preserve_rng_state else None
+    state = generator.get_state()
     leaves = _closure_leaves(function, args, kwargs)
+    generator.set_state(state)
     recorder.set_grad_enabled(False)
     try:
         results = function(*args, **kwargs)
@@ -57,7 +58,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
         before = recorder.set_grad_enabled(True)
         current = generator.get_state()
         try:
-            if state is not None:
+            if preserve_rng_state:
                 generator.set_state(state)
             again = [_fresh(a) if isinstance(a, Tensor) else a for a in args]
             made = function(*again, **kwargs)

@@ -10,7 +10,7 @@ from trine import engines
 from trine.core.graph import Graph, Node
 from trine.errors import TrineError
 from trine.tensor import recorder
-from trine.tensor.fragment import Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
+from trine.tensor.fragment import FlushedCut, Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Trace, local, new_trace
 from trine.tensor.state import Meta, State, automaton
@@ -235,6 +235,8 @@ def hand_over(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], 
                 handle._fragment = (fragment, grad_index[slot])
             elif slot in entry.freed_slots:
                 handle._fragment = (CONSUMED, 0)
+            elif slot in trace.cuts:
+                handle._fragment = (FlushedCut(trace.cuts[slot]), 0)
             handle._alias = handle._alias  # gives the field a value of its own: it is read often from now on
             handle._buffer = outputs[position]
             handle._trace = None

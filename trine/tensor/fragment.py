@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trine.autograd.gradient import gradient
 from trine.core import build
@@ -155,6 +155,22 @@ class Fragment:
         self.freed = True
         self.tensors.clear()
         self.leaf_tensors.clear()
+
+
+class FlushedCut(Fragment):
+    """Stands for the custom function whose result a flushed tensor is."""
+
+    __slots__ = ("cut",)
+
+    def __init__(self, cut: Any) -> None:
+        self.sequence = next(_sequence)
+        self.freed = False
+        self.cut = cut
+
+    def release(self) -> None:
+        """Give up the function's saved values."""
+        self.freed = True
+        self.cut = None
 
 
 def second_backward() -> GradientError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trine.errors import GradientError, message
 from trine.tensor import recorder
 from trine.tensor.alias import gradient_leaf, is_leaf, take_value
-from trine.tensor.fragment import modified_in_place
+from trine.tensor.fragment import FlushedCut, modified_in_place
 from trine.tensor.recorder import local, record
 from trine.tensor.tensor import Tensor
 
@@ -239,5 +239,7 @@ def grad_fn_of(tensor: Tensor) -> GradFn | None:
         return GradFn(cut.call.name if cut is not None else trace.nodes()[tensor._slot].op)
     if tensor._fragment is not None:
         fragment, index = tensor._fragment
-        return GradFn("freed" if fragment.freed else fragment.spec.outputs[index].op)
+        if fragment.freed:
+            return GradFn("freed")
+        return GradFn(fragment.cut.call.name if isinstance(fragment, FlushedCut) else fragment.spec.outputs[index].op)
     return GradFn("unknown")

@@ -224,8 +224,9 @@ def _where(sweep: Simplifier, node: Node) -> Node | None:
     return None
 
 
-def _first_operand(sweep: Simplifier, node: Node) -> Node | None:
-    return node.inputs[0]
+def _stop_gradient(sweep: Simplifier, node: Node) -> Node | None:
+    """It is its operand, unless it is a barrier: what is computed from a barrier is to be computed again (checkpointing)."""
+    return None if node.attrs else node.inputs[0]
 
 
 # --- movement -----------------------------------------------------------------------------------------------------------------------
@@ -428,7 +429,7 @@ _OWN: dict[str, Rule] = {
 
 RULES: dict[str, Rule] = {
     **{op: _elementwise for op, kind in KIND.items() if kind == "elementwise"},
-    "stop_gradient": _first_operand,
+    "stop_gradient": _stop_gradient,
     "reshape": _reshape,
     "permute": _permute,
     "expand": _expand,
