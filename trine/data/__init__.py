@@ -2,7 +2,6 @@
 
 from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
 from trine.data.collate import default_collate, default_convert
-from trine.data.crew import WorkerError
 from trine.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from trine.data.loader import DataLoader
 from trine.data.sampler import (
@@ -13,7 +12,7 @@ from trine.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from trine.data.worker import WorkerInfo, get_worker_info
+from trine.data.worker_info import WorkerError, WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",

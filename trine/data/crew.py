@@ -12,19 +12,13 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from trine.data.worker import Fetch, WorkerInfo, serve, serve_process
-from trine.errors import TrineError, message
+from trine.data.worker import Fetch, serve, serve_process
+from trine.data.worker_info import WorkerError, WorkerInfo
+from trine.errors import message
 
 Init = Callable[[int], None] | None
 _GRACE = 2.0
 """Seconds that a worker process gets to finish its example before it is terminated."""
-
-
-class WorkerError(TrineError, RuntimeError):
-    """An example could not be fetched in a worker; the message holds the worker's traceback."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 class ThreadCrew:

@@ -6,15 +6,17 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trine.data.collate import default_collate, default_convert
 from trine.data.dataset import IterableDataset, gathered
 from trine.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from trine.data.worker import Dry
-from trine.data.workers import Workers
+from trine.data.worker_info import Dry
 from trine.errors import ArgumentError, message
 from trine.runtime import random
+
+if TYPE_CHECKING:
+    from trine.data.workers import Workers
 
 
 class DataLoader:
@@ -135,6 +137,8 @@ class DataLoader:
                 workers.close()
 
     def _start(self, seed: int) -> Workers:
+        from trine.data.workers import Workers  # loads multiprocessing, which most programs do without
+
         if self.is_iterable:
             fetch: Callable[[Any], Any] = StreamFetch(self.dataset, self.collate_fn, self.batch_size, self.drop_last)
         else:

@@ -16,31 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from trine.data.worker_info import WorkerInfo, local
 from trine.runtime import pool, random
 
 Fetch = Callable[[Any], Any]
-
-
-@dataclass
-class WorkerInfo:
-    """What a worker knows of itself: its number, how many there are, its seed and its copy of the dataset."""
-
-    id: int
-    num_workers: int
-    seed: int
-    dataset: Any
-
-
-_info = threading.local()
-
-
-def get_worker_info() -> WorkerInfo | None:
-    """Return the WorkerInfo inside a worker, None elsewhere."""
-    return getattr(_info, "value", None)
-
-
-class Dry:
-    """The result of a worker whose stream has ended."""
 
 
 @dataclass
@@ -66,7 +45,7 @@ def serve(
     fetch: Fetch, info: WorkerInfo, init: Callable[[int], None] | None, take: Callable[[], Any], give: Callable[[int, Any], None]
 ) -> None:
     """A worker's life: fetch what `take` returns, (number, task) pairs, until it returns None, and `give` number and result."""
-    _info.value = info
+    local.info = info
     try:
         if init is not None:
             init(info.id)

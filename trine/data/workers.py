@@ -7,8 +7,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from trine.data.crew import ProcessCrew, ThreadCrew, WorkerError
-from trine.data.worker import Dry, Failure, Fetch, WorkerInfo
+from trine.data.crew import ProcessCrew, ThreadCrew
+from trine.data.worker import Failure, Fetch
+from trine.data.worker_info import Dry, WorkerError, WorkerInfo
 from trine.errors import message
 from trine.tensor import flush
 
