@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -239,6 +240,34 @@ next(other)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "100\n", "")
+
+
+def test_no_worker_outlives_a_main_process_that_is_killed() -> None:
+    program = """
+import multiprocessing, time, trine
+from trine.data import DataLoader, TensorDataset
+batches = iter(DataLoader(TensorDataset(trine.arange(1000)), num_workers=2))
+next(batches)
+print(*[p.pid for p in multiprocessing.active_children()], flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as output:
+        workers = [int(number) for number in output.readline().split()]
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 10
+    while any(map(is_running, workers)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert len(workers) == 2 and not any(map(is_running, workers))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_bad_arguments() -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import queue
 import select
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
@@ -17,8 +18,8 @@ from trine.data.worker_info import WorkerError, WorkerInfo
 from trine.errors import message
 
 Init = Callable[[int], None] | None
-_GRACE = 2.0
-"""Seconds that a worker process gets to finish its example before it is terminated."""
+_GRACE = 1.0
+"""Seconds that worker processes get to finish their examples before they are terminated."""
 
 
 class ThreadCrew:
@@ -121,15 +122,18 @@ class ProcessCrew:
             if select.select([], [connection], [], 0)[1]:  # else it is full of tasks, and `stop` is seen at the next
                 with contextlib.suppress(OSError):
                     connection.send(None)
+        end = time.monotonic() + _GRACE
         for member in self.members:
-            member.join(timeout=_GRACE)
-            if member.is_alive():
-                member.terminate()
+            member.join(timeout=max(end - time.monotonic(), 0))
+        for stop in ("terminate", "kill"):
+            late = [member for member in self.members if member.is_alive()]
+            for member in late:
+                getattr(member, stop)()
+            for member in late:
                 member.join(timeout=_GRACE)
-            if member.is_alive():
-                member.kill()
-                member.join()
-            member.close()
+        for member in self.members:
+            if member.exitcode is not None:
+                member.close()
         for connection in self.connections:
             connection.close()
         self.connections, self.members, self.ready = [], [], []
