@@ -142,8 +142,8 @@ def test_dtype_and_device_arguments() -> None:
 def test_labels_out_of_range_name_the_line() -> None:
     logits = randn(3, 4)
     for bad in (4, -1, 1 << 40):
-        loss = F.cross_entropy(logits, trine.tensor([0, bad, 1]))  # the line
         with pytest.raises(IndexOutOfRangeError) as error:
+            loss = F.cross_entropy(logits, trine.tensor([0, bad, 1]))  # the line that is named
             loss.item()
         assert "test_layers.py" in str(error.value) and "4" in str(error.value)
     assert math.isfinite(F.cross_entropy(logits, trine.tensor([0, 3, 1])).item())
