@@ -37,8 +37,8 @@ def batch(*shape: int) -> trine.Tensor:
 
 def mlp(dropout: float = 0.0) -> nn.Module:
     trine.manual_seed(0)
-    layers = [nn.Linear(6, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 3)] if dropout else [nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)]
-    return nn.Sequential(*layers)
+    middle = [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
+    return nn.Sequential(nn.Linear(6, 8), *middle, nn.Linear(8, 3))
 
 
 def cnn() -> nn.Module:

@@ -35,13 +35,15 @@ class NumpyExecutable:
             outputs.append(inputs[source] if is_written else allocate(array.nbytes))  # type: ignore[index]
         if self._donated:  # a result may be a view of an input that is written
             results = [array.copy() for array in results]
+        pairs = list(zip(outputs, results, strict=True))
         interrupt: BaseException | None = None
-        for buffer, array in zip(outputs, results, strict=True):
+        while True:
             try:
-                np.copyto(buffer.array(array.dtype, array.shape), array)
+                for buffer, array in pairs:
+                    np.copyto(buffer.array(array.dtype, array.shape), array)
+                break
             except KeyboardInterrupt as error:  # all inputs are written, or none
                 interrupt = error
-                np.copyto(buffer.array(array.dtype, array.shape), array)
         if finished is not None:
             finished += outputs
         if interrupt is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trine.errors import ArgumentError, ShapeError, message
+from trine.errors import ArgumentError, GradientError, ShapeError, message
 from trine.tensor import Tensor
+from trine.tensor.grad_mode import is_grad_enabled
 
 Dim = int | Sequence[int] | None
 
@@ -37,6 +38,7 @@ def write_out(result: Tensor, out: Tensor | None) -> Tensor:
 
     Raises:
         ShapeError: `out` has another shape.
+        GradientError: gradients are recorded for an operand or for `out`.
     """
     if out is None:
         return result
@@ -47,6 +49,14 @@ def write_out(result: Tensor, out: Tensor | None) -> Tensor:
                 received=f"out of shape {tuple(out.shape)}",
                 expected=f"shape {tuple(result.shape)}",
                 fix="pass an out tensor of the result's shape, or none",
+            )
+        )
+    if result.requires_grad or (out.requires_grad and is_grad_enabled()):
+        raise GradientError(
+            message(
+                "out: functions with out= are not differentiable",
+                received="operands or out with requires_grad=True",
+                fix="leave out= away, or call it inside `with trine.no_grad():`",
             )
         )
     out.copy_(result)

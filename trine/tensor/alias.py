@@ -219,7 +219,8 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
         _mark_overwritten(tensor._slot if tensor._trace is trace else trace.slot_of(tensor))
     external = _is_external(tensor)
     if meta.requires_grad and not new.requires_grad:
-        value = record(gradient_leaf, (value,))
+        stays_computed = local.grad_enabled and not is_leaf(tensor)
+        value = record(_overwritten, (tensor, value)) if stays_computed else record(gradient_leaf, (value,))
     if group is not None:
         local.trace.slot_of(group.base)
         external = external or _is_external(group.base)
@@ -227,7 +228,7 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
     take_value(tensor, value)
     if group is not None:
         tensor._alias_version = group.version
-    if value._meta.requires_grad and not new.requires_grad:
+    if value._meta.requires_grad and not new.requires_grad and not stays_computed:
         local.trace.leaf_tensors[tensor._slot] = tensor
     tensor._version += 1
     if (external or local.eager) and not local.in_pass:
@@ -249,6 +250,13 @@ def _leave_group(tensor: Handle) -> None:
 def gradient_leaf(node: Node) -> Node:
     """Return the same value as a node where gradients end."""
     return Node("stop_gradient", (node,), (), node.shape, node.dtype, True, node.source)
+
+
+def _overwritten(old: Node, value: Node) -> Node:
+    """`value` as a result that depends on `old`, with gradients that are zero."""
+    if not old.shape:
+        return build.reshape(_overwritten(build.reshape(old, (1,)), build.reshape(value, (1,))), ())
+    return build.update(old, value, (0,) * len(old.shape), (1,) * len(old.shape))
 
 
 def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:

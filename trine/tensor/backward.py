@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trine.autograd.gradient import gradient
 from trine.core import build
-from trine.core.graph import Node, context
+from trine.core.graph import Node, context, topological_order
 from trine.errors import DTypeError, GradientError, ShapeError, message
 from trine.tensor.alias import assign, is_leaf
 from trine.tensor.fragment import (
@@ -21,6 +21,7 @@ from trine.tensor.fragment import (
     consumed,
     gradient_leaves,
     modified_in_place,
+    overwritten_reads,
     second_backward,
     stop_overrides,
     substitute,
@@ -121,7 +122,10 @@ class Pass:
         if tensor._fragment is None:
             self.deliver(tensor, value)
             return
-        fragment, index = tensor._fragment
+        self._add_to_fragment(*tensor._fragment, value)
+
+    def _add_to_fragment(self, fragment: Fragment, index: int, value: Tensor) -> None:
+        fragment.check(())
         gradients = self.fragments.setdefault(fragment, {})
         gradients[index] = value if index not in gradients else add(gradients[index], value)
 
@@ -131,10 +135,7 @@ class Pass:
         if self.wanted is not None and id(tensor) in self.wanted:
             self._add_found(tensor, value)
         if tensor._fragment is not None:
-            fragment, index = tensor._fragment
-            fragment.check(())
-            gradients = self.fragments.setdefault(fragment, {})
-            gradients[index] = value if index not in gradients else add(gradients[index], value)
+            self._add_to_fragment(*tensor._fragment, value)
             if tensor._retains_grad and self.wanted is None:
                 accumulate(tensor, value)
         elif self.wanted is None:
@@ -198,6 +199,8 @@ class Pass:
             return
         spec = fragment.spec
         trace = local.trace
+        if spec.stale:
+            raise modified_in_place(spec.stale[0])
         indices = tuple(sorted(gradients))
         names = spec.sources if self.create_graph else spec.read
         fragment.check(names)
@@ -215,19 +218,23 @@ class Pass:
             state = _fragment_state(trace, key, fragment, indices, seed_slots, names, slots, self.create_graph)
         trace.state = state
         trace.scalars += scalars
-        receivers = fragment.leaf_tensors
+        receivers, origins = fragment.leaf_tensors, fragment.origins
         results = [
-            (receivers[leaf], spec.leaves[leaf], trace.result(state.slot + position, meta))
+            (receivers[leaf], origins[leaf], spec.leaves[leaf], trace.result(state.slot + position, meta))
             for (leaf, position), meta in zip(state.info, state.metas, strict=True)
         ]
         self.visited.add(fragment)
-        for receiver, node, value in results:
+        for receiver, origin, node, value in results:
             if isinstance(receiver, Handle):
                 if node in spec.stops:
                     value = run_hooks(receiver, value)
                     self._continue_fragment(fragment, node, value)
-                else:
+                elif origin is None:
                     self.route(receiver, value)  # type: ignore[arg-type]
+                elif receiver._fragment is origin:
+                    self.deliver(receiver, value)  # type: ignore[arg-type]
+                else:  # the tensor has been written since: the gradient is that of its former value
+                    self._add_to_fragment(*origin, value)
             else:
                 for target, part in receiver.backward(None, value, self):  # type: ignore[attr-defined]
                     self.route(target, part)
@@ -313,29 +320,15 @@ def _backward_state(
         lambda: gradient(outputs, [nodes[s] for s in seed_slots], targets, overrides=stop_overrides(stops, outputs)),
     )
     if before.overwritten:
-        _check_overwritten([g for g in found if g is not None], before.overwritten, set(reached) | set(leaves))
+        stale = overwritten_reads([g for g in found if g is not None], set(topological_order(outputs)), before.overwritten)
+        if stale:
+            raise modified_in_place(stale[0])
     results = [(slot, g) for slot, g in zip(target_slots, found, strict=True) if g is not None]
     state = trace.advance(key, tuple(g for _, g in results))
     state.info = tuple((slot, i) for i, (slot, _) in enumerate(results))
     if not (retain_graph or create_graph):
         state.freed = state.freed | frozenset(n for n in reached if n.op not in KEEPS_NOTHING)
     return state
-
-
-def _check_overwritten(gradients: Sequence[Node], overwritten: frozenset[Node], forward: set[Node]) -> None:
-    """Raise if a gradient reads a value whose tensor was written in place since."""
-    seen = set(gradients)
-    stack = list(seen)
-    while stack:
-        node = stack.pop()
-        if node in overwritten:
-            raise modified_in_place(node)
-        if node in forward:
-            continue
-        for operand in node.inputs:
-            if operand not in seen:
-                seen.add(operand)
-                stack.append(operand)
 
 
 def _fragment_state(

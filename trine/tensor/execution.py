@@ -182,7 +182,7 @@ def compile_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[in
                 freed_slots.add(slot)
             else:
                 grad_slots.append(slot)
-    spec = FragmentSpec([nodes[s] for s in grad_slots], stops) if grad_slots else None
+    spec = FragmentSpec([nodes[s] for s in grad_slots], stops, trace.state.overwritten) if grad_slots else None
     position_of = dict(zip(slots, positions, strict=True))
     graph = Graph(
         outputs=(*number, *(spec.residuals if spec is not None else ())),
@@ -260,8 +260,8 @@ def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Frag
         else:
             tensors[node] = leaf_tensors[node]
     fragment = Fragment(spec, tensors, scalars, [receivers[n] for n in spec.leaves])
-    for node, tensor in tensors.items():
-        if id(tensor) in trace.donors:
+    for node in tensors:
+        if node.op == "input" and node in trace.state.overwritten:
             fragment.versions[node] = -1  # written after it was read here: its old value is gone
     return fragment
 

@@ -60,11 +60,12 @@ class FragmentSpec:
         residuals: computed nodes whose values the gradients need (they become outputs of the plan).
         sources: `input` and `scalar` nodes that the gradients or a recomputation of the outputs need.
         read: the sources and residuals that first-order gradients read.
+        stale: what first-order gradients read although its tensor was written in place.
     """
 
-    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read")
+    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read", "stale")
 
-    def __init__(self, outputs: Sequence[Node], stops: frozenset[Node]) -> None:
+    def __init__(self, outputs: Sequence[Node], stops: frozenset[Node], overwritten: frozenset[Node] = frozenset()) -> None:
         self.outputs = tuple(outputs)
         self.stops = stops
         self.leaves = tuple(gradient_leaves(outputs, stops)[0])
@@ -75,7 +76,8 @@ class FragmentSpec:
         finally:
             context.grad_enabled = enabled
         forward = topological_order(outputs)
-        residuals, needed = _residuals(gradients, set(forward), set(self.leaves))
+        residuals, needed = _residuals(gradients, set(forward), set(self.leaves), overwritten)
+        self.stale = overwritten_reads(gradients, set(forward), overwritten)
         self.residuals = tuple(residuals)
         self.sources = tuple(n for n in forward if n.op in ("input", "scalar"))
         inputs = set(needed)
@@ -91,7 +93,43 @@ def _no_gradient(count: int) -> object:
     return lambda gradient: (None,) * count
 
 
-def _residuals(gradients: Sequence[Node], forward: set[Node], leaves: set[Node]) -> tuple[list[Node], list[Node]]:
+MOVEMENT = frozenset("reshape permute expand slice flip stop_gradient".split())
+"""Operations whose results share memory with their operand."""
+
+
+def overwritten_reads(gradients: Sequence[Node], forward: set[Node], overwritten: frozenset[Node]) -> list[Node]:
+    """Return the forward values that gradients read, directly or through views, and whose tensors were written in place since."""
+    found = []
+    seen = set(gradients)
+    stack = list(seen) if overwritten else []
+    while stack:
+        node = stack.pop()
+        if node in overwritten:
+            found.append(node)
+        if node in forward and node.op not in MOVEMENT:
+            continue
+        for operand in node.inputs:
+            if operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+    return found
+
+
+def _can_repeat(node: Node, overwritten: frozenset[Node]) -> bool:
+    """True if a cheap operation can be repeated later: no operand's memory was written in place."""
+    stack = [node] if overwritten else []
+    while stack:
+        current = stack.pop()
+        if current in overwritten:
+            return False
+        if current.op in RECOMPUTED:
+            stack.extend(current.inputs)
+    return True
+
+
+def _residuals(
+    gradients: Sequence[Node], forward: set[Node], leaves: set[Node], overwritten: frozenset[Node]
+) -> tuple[list[Node], list[Node]]:
     """Return the computed forward nodes that the gradients read, and the inputs that they read."""
     found: list[Node] = []
     inputs: list[Node] = []
@@ -103,7 +141,7 @@ def _residuals(gradients: Sequence[Node], forward: set[Node], leaves: set[Node])
             if node.op == "input":
                 inputs.append(node)
                 continue
-            if node.op not in RECOMPUTED or (node.op == "stop_gradient" and node in leaves):
+            if node.op not in RECOMPUTED or (node.op == "stop_gradient" and node in leaves) or not _can_repeat(node, overwritten):
                 found.append(node)
                 continue
         for operand in node.inputs:
@@ -120,11 +158,12 @@ class Fragment:
         sequence: order of creation; gradients visit the newest first.
         tensors: for each residual and each `input` source its tensor; versions: their versions at the flush.
         scalars: for each `scalar` source its value.
-        leaf_tensors: for each leaf the tensor (or custom function) that receives its gradient.
+        leaf_tensors: for each leaf the tensor (or custom function) that receives its gradient; origins: for each of them the (fragment,
+            output number) that its value came from at the flush, or None (the tensor may be written, and have another, since).
         freed: True once a backward pass without retain_graph has been here.
     """
 
-    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "freed")
+    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "origins", "freed")
 
     def __init__(
         self, spec: FragmentSpec, tensors: Mapping[Node, Handle], scalars: Mapping[Node, float | int], leaf_tensors: Sequence[object]
@@ -135,6 +174,7 @@ class Fragment:
         self.versions = {node: tensor._version for node, tensor in tensors.items()}
         self.scalars = dict(scalars)
         self.leaf_tensors = list(leaf_tensors)
+        self.origins = [getattr(t, "_fragment", None) for t in leaf_tensors]
         self.freed = False
 
     def check(self, nodes: Sequence[Node]) -> None:
@@ -155,6 +195,7 @@ class Fragment:
         self.freed = True
         self.tensors.clear()
         self.leaf_tensors.clear()
+        self.origins.clear()
 
 
 class FlushedCut(Fragment):

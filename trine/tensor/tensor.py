@@ -459,7 +459,7 @@ def observe(tensor: Tensor) -> None:
     if tensor._alias is not None and tensor._path:
         value = share_value(tensor)
         recorder.flush()
-        tensor._buffer = value._buffer
+        tensor._buffer, tensor._fragment = value._buffer, value._fragment
         tensor._alias_version = tensor._alias.version
         tensor._trace = None
     else:
