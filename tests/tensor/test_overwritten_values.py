@@ -50,3 +50,13 @@ def test_changed_after_use_and_flush_is_an_error() -> None:
     str(z)
     with pytest.raises(trine.TrineError, match="modified by an inplace operation"):
         z.sum().backward()
+
+
+def test_a_view_that_is_read_without_gradients_keeps_its_graph() -> None:
+    x = trine.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    y = (x * 2).view(2, 2)
+    str(y)
+    with trine.no_grad():
+        assert (y * 3).tolist() == [[6.0, 12.0], [18.0, 24.0]]
+    y.backward(trine.ones(2, 2))
+    assert x.grad is not None and x.grad.tolist() == [2.0] * 4

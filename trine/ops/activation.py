@@ -289,7 +289,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.hardswish(trine.tensor([-4., 0., 4.]))
-        tensor([-0., 0., 4.])
+        tensor([-0.,  0.,  4.])
     """
     return apply(_hardswish, input, inplace)
 

@@ -60,11 +60,16 @@ class AliasGroup:
             tensor._meta = tensor._meta if is_parameter else value._meta
             tensor._alias_version = self.version
             return
-        for builder, attrs in tensor._path:
-            value = record(builder, (value,), *attrs)
-        is_parameter = tensor._meta.requires_grad and not value._meta.requires_grad
-        if is_parameter:
-            value = record(gradient_leaf, (value,))
+        # the view was made where gradients are recorded, wherever it is read
+        enabled = recorder.set_grad_enabled(local.grad_enabled or tensor._meta.requires_grad)
+        try:
+            for builder, attrs in tensor._path:
+                value = record(builder, (value,), *attrs)
+            is_parameter = tensor._meta.requires_grad and not value._meta.requires_grad
+            if is_parameter:
+                value = record(gradient_leaf, (value,))
+        finally:
+            recorder.set_grad_enabled(enabled)
         take_value(tensor, value)
         if is_parameter:
             local.trace.leaf_tensors[tensor._slot] = tensor
