@@ -14,11 +14,6 @@ from trine.utils.checkpoint import checkpoint
 FLUSH = pytest.mark.parametrize("flush", [False, True])
 
 
-def known(reason: str) -> Any:
-    """Parameters for `flush` of which the flushed one is a known defect."""
-    return pytest.mark.parametrize("flush", [False, pytest.param(True, marks=pytest.mark.xfail(strict=True, reason=reason))])
-
-
 def leaf(*values: float) -> trine.Tensor:
     return trine.tensor(list(values), requires_grad=True)
 
@@ -53,7 +48,7 @@ def test_second_backward(flush: bool) -> None:
     assert x.grad.tolist() == [6.0, 12.0]
 
 
-@known("a flushed graph without saved values is released too")
+@FLUSH
 def test_second_backward_where_nothing_was_saved(flush: bool) -> None:
     x = leaf(1.0, 2.0)
     y = (x + 1).sum()
@@ -76,7 +71,6 @@ def test_three_orders(flush: bool) -> None:
     assert [first.item(), second.item(), third.item()] == pytest.approx([32.0, 48.0, 48.0])
 
 
-@pytest.mark.xfail(strict=True, reason="a second backward over hooked results gives no gradients; hooks of flushed results are not called")
 @FLUSH
 def test_hooks(flush: bool) -> None:
     x = leaf(1.0, 2.0)
@@ -96,7 +90,6 @@ def test_hooks(flush: bool) -> None:
     assert x.grad.tolist() == [180.0, 360.0]
 
 
-@pytest.mark.xfail(strict=True, reason="a second backward over a result that retains its gradient gives no gradients")
 @FLUSH
 def test_retain_grad_and_inputs(flush: bool) -> None:
     x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
@@ -217,7 +210,7 @@ def test_errors() -> None:
     assert x.grad is None and x.tolist() == [1.0, 2.0]
 
 
-@known("a kept result that is written before backward is not noticed after a flush")
+@FLUSH
 def test_modified_in_place(flush: bool) -> None:
     x = leaf(1.0, 2.0)
     y = x * 2

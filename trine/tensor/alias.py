@@ -1,8 +1,8 @@
 """Views and in-place writes over functional values.
 
-A group of aliasing tensors has a base value and a version. Each member knows the movement steps that lead from the base to it. A
-write through a member goes back along these steps into the base and bumps the version; a member with an older version replays its steps when it
-is next read.
+A group of aliasing tensors has a base value and a version. Each member knows the movement steps that lead from the base to it.
+A write through a member goes back along these steps into the base and bumps the version; a member with an older version replays
+its steps when it is next read.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ def grad(
     roots, wanted = _sequence(outputs), _sequence(inputs)
     for i, tensor in enumerate(wanted):
         if not tensor.requires_grad:
-            raise GradientError(message(f"grad: input {i} does not require grad", received="requires_grad=False", fix="call requires_grad_()"))
+            what = f"grad: input {i} does not require grad"
+            raise GradientError(message(what, received="requires_grad=False", fix="call requires_grad_()"))
     retain = create_graph if retain_graph is None else retain_graph
     found = run_backward(roots, _seeds(grad_outputs, len(roots)), wanted, retain, create_graph)
     results: list[Tensor | None] = []

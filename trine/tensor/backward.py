@@ -152,7 +152,7 @@ class Pass:
         slots = tuple(sorted(seeds))
         seed_slots = tuple(trace.slot_of(seeds[s]) for s in slots)
         stops = tuple(sorted(s for s in trace.hooked if s not in slots))
-        asked = ()
+        asked: tuple[int, ...] = ()
         if self.wanted is not None:
             asked = tuple(sorted(t._slot for t in self.wanted.values() if t._trace is trace and t._buffer is None and not is_leaf(t)))
         key = ("backward", slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
@@ -179,16 +179,22 @@ class Pass:
         cut = trace.cuts.get(slot)
         tensor = trace.hooked.get(slot)
         if tensor is not None:
-            value = run_hooks(tensor, value)
-            if tensor._retains_grad and self.wanted is None:
-                accumulate(tensor, value)
-            if self.wanted is not None and id(tensor) in self.wanted:
-                self._add_found(tensor, value)  # type: ignore[arg-type]
+            value = self._arrive(tensor, value)
         if cut is not None:
             for target, part in cut.backward(slot, value, self):
                 self.route(target, part)
         else:
             self.seeds[slot] = value if slot not in self.seeds else add(self.seeds[slot], value)
+
+    def _arrive(self, tensor: Handle, value: Tensor) -> Tensor:
+        """Run the hooks of a watched computed tensor, keep its gradient where that is asked for, and return what goes on."""
+        value = run_hooks(tensor, value)
+        if self.wanted is None:
+            if tensor._retains_grad:
+                accumulate(tensor, value)
+        elif id(tensor) in self.wanted:
+            self._add_found(tensor, value)  # type: ignore[arg-type]
+        return value
 
     def _step_fragment(self, fragment: Fragment, gradients: dict[int, Tensor]) -> None:
         """Gradients of a flushed piece: recorded here over its kept values."""
@@ -227,8 +233,7 @@ class Pass:
         for receiver, origin, node, value in results:
             if isinstance(receiver, Handle):
                 if node in spec.stops:
-                    value = run_hooks(receiver, value)
-                    self._continue_fragment(fragment, node, value)
+                    self._continue_fragment(fragment, node, self._arrive(receiver, value))
                 elif origin is None:
                     self.route(receiver, value)  # type: ignore[arg-type]
                 elif receiver._fragment is origin:

@@ -21,7 +21,9 @@ def _barrier(node: Node) -> Node:
     return Node("stop_gradient", (node,), ("barrier",), node.shape, node.dtype, node.requires_grad, node.source)
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+def checkpoint(
+    function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True, **kwargs: Any
+) -> Any:
     """Call `function(*args, **kwargs)` without keeping its intermediate values; the backward pass computes them again.
 
     Args:

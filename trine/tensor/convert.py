@@ -114,8 +114,18 @@ def _array_of(data: Any, dtype: DType | None) -> tuple[np.ndarray[Any, Any], DTy
         raise ShapeError(message("tensor: ragged nested sequence", received=str(error), expected="rows of equal length")) from None
     except OverflowError as error:
         raise ArgumentError(message("tensor: a number is too large", received=str(error), expected="numbers that fit into int64")) from None
+    if not typed and (array.dtype.hasobject or array.dtype == np.uint64) and _is_beyond_int64(array):
+        raise ArgumentError(
+            message(
+                "tensor: a number is too large",
+                received="an integer outside of int64",
+                expected="integers that fit into int64: from -2**63 to 2**63 - 1",
+                fix="use floats, or an array of dtype uint64",
+            )
+        )
     if array.dtype.hasobject and not typed:
-        raise DTypeError(message("tensor: data is not numeric", received=_describe(data), expected="numbers, or nested sequences of numbers"))
+        expected = "numbers, or nested sequences of numbers"
+        raise DTypeError(message("tensor: data is not numeric", received=_describe(data), expected=expected))
     found = _dtype_of(array)
     if not typed:
         found = {"f": defaults.dtype, "i": dtypes.int64, "u": dtypes.int64, "c": dtypes.complex64}.get(found.code, found)
@@ -126,6 +136,13 @@ def _array_of(data: Any, dtype: DType | None) -> tuple[np.ndarray[Any, Any], DTy
         return dtypes.to_bfloat16_bits(array.astype(np.float32)), dtype
     with np.errstate(all="ignore"):
         return array.astype(dtype.numpy), dtype
+
+
+def _is_beyond_int64(array: np.ndarray[Any, Any]) -> bool:
+    """Say whether the array holds integers only, one of which int64 cannot hold."""
+    if array.dtype.hasobject and not all(isinstance(v, int) for v in array.flat):
+        return False
+    return any(not -(2**63) <= int(v) < 2**63 for v in array.flat)
 
 
 def _holds_tensors(data: Sequence[Any]) -> bool:
@@ -201,16 +218,15 @@ def to_dlpack(source: Tensor, **options: Any) -> Any:
         raise GradientError(message("__dlpack__", received="a tensor that requires grad", fix="use x.detach()"))
     buffer = source._value()
     buffer.external = True
-    return dlpack.export(buffer, source._meta.dtype, source._meta.shape, **options)
+    return dlpack.to_capsule(buffer, source._meta.dtype, source._meta.shape, **options)
 
 
 def from_dlpack(source: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """Return a tensor that shares memory with any object that speaks DLPack (a copy where it is not row-major)."""
     from trine.runtime import dlpack
 
-    buffer, dtype, shape = dlpack.import_(source)
-    made = from_buffer(buffer.copy() if copy else buffer, Meta.of(shape, dtype))
-    return made
+    buffer, dtype, shape = dlpack.from_dlpack(source, copy)
+    return from_buffer(buffer, Meta.of(shape, dtype))
 
 
 def identity(node: Node) -> Node:

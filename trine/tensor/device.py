@@ -13,6 +13,8 @@ class Device:
     """
 
     __slots__ = ("type", "index")
+    type: str
+    index: int | None
 
     def __init__(self, device: str | Device = "cpu", index: int | None = None) -> None:
         if isinstance(device, Device):

@@ -153,14 +153,14 @@ def find_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, 
     """Return the plan of this flush: cached, or a cached one that computes more, or a new one."""
     state = trace.state
     stops = tuple(sorted(trace.hooked)) if trace.hooked else ()
-    key: Hashable = (slots, donations, stops, engines.current_key())
+    key: PlanKey = (slots, donations, stops, engines.current_key())
     entry = state.plans.get(key)
     if entry is not None:
         automaton.touch_plan(state, key)
         return entry
     wanted = set(slots)
-    for (_, other_donations, *rest), other in state.plans.items():  # type: ignore[misc]
-        if other_donations == donations and tuple(rest) == (stops, engines.current_key()) and wanted.issubset(other.slots):
+    for other_key, other in state.plans.items():
+        if other_key[1:] == key[1:] and wanted.issubset(other.slots):
             return other
     entry = compile_plan(trace, slots, donations, stops)
     automaton.add_plan(state, key, entry)
@@ -229,6 +229,11 @@ def hand_over(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], 
     """Give the results to their tensors, and keep what a later backward pass needs."""
     fragment = _fragment(trace, entry, outputs) if entry.spec is not None else None
     grad_index = {slot: i for i, slot in enumerate(entry.grad_slots)}
+    if fragment is not None and fragment.spec.residuals:
+        residuals, nodes = set(fragment.spec.residuals), trace.nodes()
+        for slot, handles in by_slot.items():
+            if nodes[slot] in residuals:
+                fragment.watch(nodes[slot], handles[0])
     for slot, position in zip(entry.slots, entry.positions, strict=True):
         for handle in by_slot.get(slot, ()):
             if slot in grad_index and fragment is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,17 @@ def is_gradient_leaf(node: Node) -> bool:
 
 
 def gradient_leaves(outputs: Sequence[Node], stops: frozenset[Node] = frozenset()) -> tuple[list[Node], list[Node]]:
-    """Return (leaves, all nodes) that gradients of `outputs` reach; `stops` are leaves too, unless they are outputs."""
+    """Return (leaves, all nodes) that gradients of `outputs` reach; `stops` are leaves, and passed if they are outputs too."""
     leaves, reached = [], []
     seen = set(outputs)
     stack = list(seen)
     while stack:
         node = stack.pop()
-        if is_gradient_leaf(node) or (node in stops and node not in outputs):
+        is_stop = node in stops
+        if is_stop or is_gradient_leaf(node):
             leaves.append(node)
-            continue
+            if not is_stop or node not in outputs:
+                continue
         reached.append(node)
         for operand in node.inputs:
             if operand.requires_grad and operand not in seen:
@@ -60,15 +63,18 @@ class FragmentSpec:
         residuals: computed nodes whose values the gradients need (they become outputs of the plan).
         sources: `input` and `scalar` nodes that the gradients or a recomputation of the outputs need.
         read: the sources and residuals that first-order gradients read.
+        keeps: whether gradients need any forward value (else a backward pass gives nothing up).
         stale: what first-order gradients read although its tensor was written in place.
     """
 
-    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read", "stale")
+    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read", "stale", "keeps")
 
     def __init__(self, outputs: Sequence[Node], stops: frozenset[Node], overwritten: frozenset[Node] = frozenset()) -> None:
         self.outputs = tuple(outputs)
         self.stops = stops
-        self.leaves = tuple(gradient_leaves(outputs, stops)[0])
+        leaves, reached = gradient_leaves(outputs, stops)
+        self.leaves = tuple(leaves)
+        self.keeps = any(n.op not in KEEPS_NOTHING for n in reached)
         enabled, context.grad_enabled = context.grad_enabled, False
         try:
             seeds = [build.input(-1, n.shape, n.dtype, False) for n in outputs]
@@ -160,10 +166,11 @@ class Fragment:
         scalars: for each `scalar` source its value.
         leaf_tensors: for each leaf the tensor (or custom function) that receives its gradient; origins: for each of them the (fragment,
             output number) that its value came from at the flush, or None (the tensor may be written, and have another, since).
+        watched: for residuals that the program holds too: their tensors and versions.
         freed: True once a backward pass without retain_graph has been here.
     """
 
-    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "origins", "freed")
+    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "origins", "watched", "freed")
 
     def __init__(
         self, spec: FragmentSpec, tensors: Mapping[Node, Handle], scalars: Mapping[Node, float | int], leaf_tensors: Sequence[object]
@@ -175,7 +182,12 @@ class Fragment:
         self.scalars = dict(scalars)
         self.leaf_tensors = list(leaf_tensors)
         self.origins = [getattr(t, "_fragment", None) for t in leaf_tensors]
+        self.watched: dict[Node, tuple[weakref.ref[Handle], int]] = {}
         self.freed = False
+
+    def watch(self, node: Node, tensor: Handle) -> None:
+        """Note that `tensor` has the value of a residual: changing it in place before backward is an error."""
+        self.watched[node] = (weakref.ref(tensor), tensor._version)
 
     def check(self, nodes: Sequence[Node]) -> None:
         """Raise if the fragment was consumed, or a value that it needs was changed in place.
@@ -189,9 +201,16 @@ class Fragment:
             tensor = self.tensors.get(node)
             if tensor is not None and tensor._version != self.versions[node]:
                 raise modified_in_place(node)
+            if node in self.watched:
+                reference, version = self.watched[node]
+                held = reference()
+                if held is not None and held._version != version:
+                    raise modified_in_place(node)
 
     def release(self) -> None:
         """Give up the values (backward without retain_graph)."""
+        if not self.spec.keeps:
+            return
         self.freed = True
         self.tensors.clear()
         self.leaf_tensors.clear()

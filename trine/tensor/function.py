@@ -81,7 +81,8 @@ class Call:
 def _zeros(meta: Any) -> Tensor:
     from trine.tensor.convert import tensor
 
-    return tensor(0, dtype=meta.dtype).expand(meta.shape)
+    zeros: Tensor = tensor(0, dtype=meta.dtype).expand(meta.shape)
+    return zeros
 
 
 class FunctionContext:

@@ -45,9 +45,8 @@ def gradcheck(
     arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = [i for i, a in enumerate(arguments) if isinstance(a, Tensor) and a.requires_grad]
     if not checked:
-        raise ArgumentError(
-            message("gradcheck: no input requires grad", received=f"{len(arguments)} inputs", expected="at least one with requires_grad=True")
-        )
+        received, expected = f"{len(arguments)} inputs", "at least one with requires_grad=True"
+        raise ArgumentError(message("gradcheck: no input requires grad", received=received, expected=expected))
     for number, result in enumerate(_differentiable(func(*arguments))):
         analytic = _analytic(result, [arguments[i] for i in checked])
         for position, found in zip(checked, analytic, strict=True):
@@ -110,7 +109,8 @@ def _analytic(result: Tensor, inputs: list[Tensor]) -> list[Array]:
     for column in range(result.numel()):
         seed = np.zeros(result.numel())
         seed[column] = 1
-        gradients = grad(result, inputs, tensor(seed.reshape(tuple(result.shape)), dtype=result.dtype), retain_graph=True, allow_unused=True)
+        cotangent = tensor(seed.reshape(tuple(result.shape)), dtype=result.dtype)
+        gradients = grad(result, inputs, cotangent, retain_graph=True, allow_unused=True)
         for matrix, gradient in zip(matrices, gradients, strict=True):
             if gradient is not None:
                 matrix[:, column] = gradient.detach().to(dtypes.float64).numpy().reshape(-1)

@@ -25,6 +25,7 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         trace = local.trace
         kind = type(other)
+        key: tuple[Any, ...]
         try:
             if kind is float:
                 key = (builder, self._slot if self._trace is trace else trace.slot_of(self), float)

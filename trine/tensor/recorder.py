@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trine import config, dtypes
 from trine.core import build
 from trine.core.graph import Node, context
-from trine.errors import ArgumentError, DTypeError, TrineError, message
+from trine.errors import ArgumentError, DTypeError, message
 from trine.tensor.handle import Handle
 from trine.tensor.memory_view import contiguous_piece, piece_of
 from trine.tensor.state import Meta, State, automaton, max_records, user_source
@@ -101,7 +101,8 @@ class Trace:
             TypeError: if it is no tensor.
         """
         if not isinstance(tensor, Handle):
-            raise DTypeError(message("operand", received=type(tensor).__name__, expected="a Tensor or a number", fix="use trine.tensor(...)"))
+            fix = "use trine.tensor(...)"
+            raise DTypeError(message("operand", received=type(tensor).__name__, expected="a Tensor or a number", fix=fix))
         group = tensor._alias
         if group is not None and tensor._alias_version != group.version:
             group.refresh(tensor)
@@ -246,13 +247,13 @@ def number(value: Any) -> float | int | bool | complex:
         DTypeError: for anything else.
     """
     if isinstance(value, bool | int | float | complex):
-        kind = bool if isinstance(value, bool) else int if isinstance(value, int) else float if isinstance(value, float) else complex
-        return kind(value)
+        kind: Any = bool if isinstance(value, bool) else int if isinstance(value, int) else float if isinstance(value, float) else complex
+        plain: bool | int | float | complex = kind(value)
+        return plain
     if hasattr(value, "item") and hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
         return number(value.item())
-    raise DTypeError(
-        message("operand of a tensor operation", received=type(value).__name__, expected="a Tensor or a number", fix="use trine.as_tensor(...)")
-    )
+    what, fix = "operand of a tensor operation", "use trine.as_tensor(...)"
+    raise DTypeError(message(what, received=type(value).__name__, expected="a Tensor or a number", fix=fix))
 
 
 _SCALAR_DTYPES = {float: dtypes.float64, int: dtypes.int64}

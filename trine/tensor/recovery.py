@@ -17,7 +17,8 @@ def abandon(trace: Trace, by_slot: dict[int, list[Handle]], donations: Sequence[
     """Give tensors that were written in place their old memory back, compute the results that do not need what failed,
     and mark the others as lost.
     """
-    reason = message("this tensor has no value: the recording that would have computed it failed", received=f"{type(error).__name__}: {error}")
+    what = "this tensor has no value: the recording that would have computed it failed"
+    reason = message(what, received=f"{type(error).__name__}: {error}")
     pending: dict[int, list[Handle]] = {}
     for slot, handles in by_slot.items():
         for handle in handles:

@@ -82,14 +82,14 @@ class State:
         self.next: dict[Hashable, State] = EagerTransitions() if eager else {}
         self.parent = parent
         self.nodes = nodes
-        self.slot = parent.end if parent is not None else 0
-        self.end = self.slot + len(nodes)
+        self.slot: int = parent.end if parent is not None else 0
+        self.end: int = self.slot + len(nodes)
         self.metas = tuple(Meta.of(n.shape, n.dtype, n.requires_grad) for n in nodes)
         self.meta = self.metas[0] if nodes else None
         self.grad_enabled = grad_enabled
         self.overwritten: frozenset[Node] = parent.overwritten if parent is not None else frozenset()
         self.freed: frozenset[Node] = parent.freed if parent is not None else frozenset()
-        self.plans: dict[Hashable, PlanEntry] = {}
+        self.plans: dict[PlanKey, PlanEntry] = {}
         self.info: Any = None
 
     def find(self, key: Hashable) -> State | None:
@@ -110,7 +110,7 @@ class Automaton:
         self.num_states = 0
         self.num_plans_built = 0
         self._roots: dict[tuple[bool, bool], State] = {}
-        self._plans: OrderedDict[tuple[State, Hashable], None] = OrderedDict()
+        self._plans: OrderedDict[tuple[State, PlanKey], None] = OrderedDict()
 
     def root(self, grad_enabled: bool, eager: bool) -> State:
         """Return the State in which a recording begins."""
@@ -126,7 +126,7 @@ class Automaton:
             self.clear()
         state.next[key] = following
 
-    def add_plan(self, state: State, key: Hashable, entry: PlanEntry) -> None:
+    def add_plan(self, state: State, key: PlanKey, entry: PlanEntry) -> None:
         """Keep a plan, dropping the least recently used one when there are too many."""
         self.num_plans_built += 1
         state.plans[key] = entry
@@ -135,7 +135,7 @@ class Automaton:
             (old, old_key), _ = self._plans.popitem(last=False)
             old.plans.pop(old_key, None)
 
-    def touch_plan(self, state: State, key: Hashable) -> None:
+    def touch_plan(self, state: State, key: PlanKey) -> None:
         """Mark a plan as just used."""
         if (state, key) in self._plans:
             self._plans.move_to_end((state, key))

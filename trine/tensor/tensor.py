@@ -43,6 +43,8 @@ class Tensor(Handle):
 
         def __getattr__(self, name: str) -> Any: ...
 
+        def __getitem__(self, index: Any) -> Tensor: ...
+
     def __new__(cls, data: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         from trine.tensor.convert import tensor
 
@@ -428,7 +430,7 @@ def _make_leaf(tensor: Tensor) -> None:
     local.trace.leaf_tensors[tensor._slot] = tensor
 
 
-def wrap_as(cls: type[Tensor], tensor: Tensor) -> Any:
+def wrap_as(cls: type[_T], tensor: Tensor) -> _T:
     """Return a tensor of class `cls` with the value of `tensor`."""
     other = Handle.__new__(cls)
     other._trace, other._slot, other._meta = tensor._trace, tensor._slot, tensor._meta
