@@ -47,7 +47,9 @@ class NativeExecutable:
             scalars = scalars[: self._num_scalars]
         return self.plan.run(inputs, scalars, finished)
 
-    def profile(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> tuple[list[Buffer], list[tuple[Timing, tuple[Node, ...]]]]:
+    def profile(
+        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()
+    ) -> tuple[list[Buffer], list[tuple[Timing, tuple[Node, ...]]]]:
         """Run it command by command; return the outputs, and for each command what it took and what it computes."""
         outputs, timings = self.plan.profile(inputs, scalars[: self._num_scalars])
         return outputs, list(zip(timings, self.nodes, strict=True))
