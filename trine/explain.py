@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trine import config
+from trine.core.graph import format_graph
 from trine.errors import ArgumentError, message
 from trine.tensor import Tensor, flush
 from trine.tensor.execution import graph_of
@@ -39,8 +40,9 @@ def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
         fix = "return the tensors that are to be explained, before they are observed"
         raise ArgumentError(message("explain: the function left nothing to run", received=type(result).__name__, fix=fix))
     compilation = compile_stages(graph, host_target(), config.settings.num_threads, explain_decisions=True)
-    parts = ["graph", text.format_graph(compilation.graph.outputs), "", "groups", text.format_groups(compilation), "", "loop nests"]
+    parts = ["graph", format_graph(compilation.graph.outputs), "", "groups", text.format_groups(compilation), "", "loop nests"]
     parts += [text.format_nest(nest) for nest in compilation.lowering.nests]
     parts += ["", "commands", text.format_program(compilation.program)]
-    parts += [f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}" for nodes, reason in compilation.lowering.fallbacks]
+    for nodes, reason in compilation.lowering.fallbacks:
+        parts.append(f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}")
     return "\n".join(parts)
