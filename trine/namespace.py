@@ -135,7 +135,8 @@ __all__ = [
 def _publish() -> None:
     """Give the package these names (the function `trine.tensor` takes the place of the subpackage of that name)."""
     here = globals()
-    vars(sys.modules["trine"]).update({name: here[name] for name in __all__}, __all__=[*__all__, "autograd", "data", "nn", "optim", "profiler", "utils"])
+    names = [*__all__, "autograd", "data", "nn", "optim", "profiler", "utils"]
+    vars(sys.modules["trine"]).update({name: here[name] for name in __all__}, __all__=names)
 
 
 _publish()
