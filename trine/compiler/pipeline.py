@@ -10,13 +10,13 @@ from trine import config, dtypes
 from trine.compiler import explain
 from trine.compiler.lower.loop import unsupported
 from trine.compiler.passes import verify
+from trine.compiler.passes.accumulate import accumulate
 from trine.compiler.passes.commands import Lowering
 from trine.compiler.passes.donate import copy_donations
 from trine.compiler.passes.fuse import fuse
 from trine.compiler.passes.layout import channels_last_nodes
 from trine.compiler.passes.memory import place
 from trine.compiler.passes.schedule import schedule
-from trine.compiler.passes.accumulate import accumulate
 from trine.compiler.passes.simplify import simplify
 from trine.compiler.passes.stages import Compilation
 from trine.compiler.passes.tables import REDUCTIONS
