@@ -430,7 +430,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if len(positions) > source.numel():
         raise ShapeError(message("masked_scatter: too few elements", received=source.numel(), expected=f"at least {len(positions)}"))
     flat = index_copy(input.expand(shape).reshape(-1), 0, tensor(positions.astype(np.int64)), source.reshape(-1)[: len(positions)])
-    return flat.reshape(shape)
+    result: Tensor = flat.reshape(shape)
+    return result
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
