@@ -405,7 +405,8 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     if input.dim() == 1:
         return diag_embed(input, diagonal)
     if input.dim() == 2:
-        return matrix_diagonal(input, diagonal).clone()
+        copy: Tensor = matrix_diagonal(input, diagonal).clone()
+        return copy
     raise ShapeError(message("diag: wrong number of axes", received=f"shape {tuple(input.shape)}", expected="1 or 2 axes"))
 
 
