@@ -67,5 +67,9 @@ def test_eager_agrees() -> None:
 def test_bad_input_says_what_was_expected(bad: str) -> None:
     x = trine.ones(2, 3)
     with pytest.raises(trine.TrineError, match="(?s)received.*expected"):
-        {"matmul": lambda: x @ x, "labels": lambda: nn.functional.cross_entropy(x, trine.tensor([0, 1, 2])), "axis": lambda: x.sum(4)}[bad]()
+        {
+            "matmul": lambda: x @ x,
+            "labels": lambda: nn.functional.cross_entropy(x, trine.tensor([0, 1, 2])),
+            "axis": lambda: x.sum(4),
+        }[bad]()
     assert (x + 1).tolist() == [[2.0] * 3] * 2
