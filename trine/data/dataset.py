@@ -54,7 +54,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
             raise ShapeError(message("TensorDataset: size mismatch between tensors", received=f"lengths {sizes}", expected="equal lengths"))
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(t[index] for t in self.tensors)  # type: ignore[index]
+        return tuple(t[index] for t in self.tensors)
 
     def __len__(self) -> int:
         return len(self.tensors[0])
