@@ -1,4 +1,4 @@
-"""Reading the arguments of tensor functions: axes, shapes and `out`."""
+"""Reading the arguments of tensor functions: axes, shapes, devices and `out`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from trine.errors import ArgumentError, GradientError, ShapeError, message
 from trine.tensor import Tensor
+from trine.tensor.device import Device
 from trine.tensor.grad_mode import is_grad_enabled
 
 Dim = int | Sequence[int] | None
@@ -61,6 +62,12 @@ def write_out(result: Tensor, out: Tensor | None) -> Tensor:
         )
     out.copy_(result)
     return out
+
+
+def check_device(device: object) -> None:
+    """Raise ArgumentError unless `device` is None or names a device that exists."""
+    if device is not None and not isinstance(device, Device):
+        Device(device)  # type: ignore[arg-type]  # any object may come from the user; its text decides
 
 
 def check_choice(op: str, argument: str, value: object, choices: Sequence[object]) -> None:

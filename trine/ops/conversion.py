@@ -292,7 +292,7 @@ def new_tensor(input: Tensor, data: Any, *, dtype: DType | None = None, device: 
         >>> trine.tensor([1.5]).new_tensor([2])
         tensor([2.])
     """
-    return tensor(data, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return tensor(data, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
 def _sum_to_size(x: Node, shape: tuple[int, ...]) -> Node:

@@ -11,7 +11,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, message
-from trine.ops.arguments import varargs
+from trine.ops.arguments import check_device, varargs
 from trine.ops.promotion import as_dtype, number, size
 from trine.shapes import canonical_shape
 from trine.tensor import Tensor, record
@@ -28,7 +28,8 @@ def _constant_nodes(value: int, shape: tuple[int, ...], dtype: DType) -> Node:
 
 def _finish(result: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
     if out is not None:
-        return out.copy_(result)
+        result = out.copy_(result)
+        return result
     return result.requires_grad_() if requires_grad else result
 
 
@@ -51,6 +52,7 @@ def _creation(name: str, value: int, text: str, shown: str) -> Callable[..., Ten
         memory_format: object = None,
         names: object = None,
     ) -> Tensor:
+        check_device(device)
         sizes = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
         return _finish(_constant(value, varargs(tuple(sizes)), dtype), requires_grad, out)
 
@@ -60,7 +62,8 @@ def _creation(name: str, value: int, text: str, shown: str) -> Callable[..., Ten
 
     Args:
         size: integers, or one sequence of them.
-        dtype: the default dtype unless given. layout, device, pin_memory: accepted; every tensor is dense, on the CPU.
+        dtype: the default dtype unless given. layout, pin_memory: accepted; every tensor is dense.
+        device: None or the CPU.
 
     Example:
         >>> import trine
@@ -86,6 +89,7 @@ def _creation_like(name: str, value: int, text: str, shown: str) -> Callable[...
         pin_memory: bool = False,
         memory_format: object = None,
     ) -> Tensor:
+        check_device(device)
         return _finish(_constant(value, tuple(input.shape), dtype or input.dtype), requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -123,6 +127,7 @@ def full(
         >>> trine.full((2,), 3)
         tensor([3, 3])
     """
+    check_device(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     found = dtype or dtypes.of_python(value, defaults.dtype)
     result: Tensor = record(_full_nodes, (value,), varargs((size,)), found)
@@ -146,6 +151,7 @@ def full_like(
         >>> trine.full_like(trine.tensor([1., 2.]), 7)
         tensor([7., 7.])
     """
+    check_device(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     result: Tensor = record(_full_nodes, (value,), tuple(input.shape), dtype or input.dtype)
     return _finish(result, requires_grad)
@@ -202,6 +208,7 @@ def arange(
         >>> trine.arange(1, 7, 2)
         tensor([1, 3, 5])
     """
+    check_device(device)
     start, end, step = (v.item() if isinstance(v, Tensor) or hasattr(v, "item") else v for v in (start, end, step))
     if end is None:
         start, end = 0, start
@@ -248,6 +255,7 @@ def linspace(
         >>> trine.linspace(0, 1, 5)
         tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
+    check_device(device)
     if steps < 0:
         raise ArgumentError(message("linspace: steps is negative", received=steps, expected="0 or more"))
     operands = tuple([v if isinstance(v, Tensor) else float(v) for v in (start, end)])
@@ -277,6 +285,7 @@ def logspace(
         >>> trine.logspace(0, 2, 3)
         tensor([  1.,  10., 100.])
     """
+    check_device(device)
     result: Tensor = record(_logspace_nodes, (float(start), float(end), float(base)), int(steps), dtype or defaults.dtype)
     return _finish(result, requires_grad)
 
@@ -304,6 +313,7 @@ def eye(
         tensor([[1., 0.],
                 [0., 1.]])
     """
+    check_device(device)
     result: Tensor = record(_eye_nodes, (), *canonical_shape((n, n if m is None else m)), dtype or defaults.dtype)
     return _finish(result, requires_grad, out)
 
@@ -326,6 +336,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
         tensor([[0, 1, 1],
                 [0, 0, 1]])
     """
+    check_device(device)
     return _triangle_indices(row, col, offset, True)
 
 
@@ -338,6 +349,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
         tensor([[0, 0, 1],
                 [0, 1, 1]])
     """
+    check_device(device)
     return _triangle_indices(row, col, offset, False)
 
 
