@@ -122,7 +122,8 @@ class Pass:
         if tensor._fragment is None:
             self.deliver(tensor, value)
             return
-        self._add_to_fragment(*tensor._fragment, value)
+        fragment, index = tensor._fragment
+        self._add_to_fragment(fragment, index, value)
 
     def _add_to_fragment(self, fragment: Fragment, index: int, value: Tensor) -> None:
         fragment.check(())
@@ -239,9 +240,9 @@ class Pass:
                 elif receiver._fragment is origin:
                     self.deliver(receiver, value)  # type: ignore[arg-type]
                 else:  # the tensor has been written since: the gradient is that of its former value
-                    self._add_to_fragment(*origin, value)
+                    self._add_to_fragment(origin[0], origin[1], value)
             else:
-                for target, part in receiver.backward(None, value, self):  # type: ignore[attr-defined]
+                for target, part in receiver.backward(None, value, self):
                     self.route(target, part)
 
     def _continue_fragment(self, fragment: Fragment, node: Node, value: Tensor) -> None:
