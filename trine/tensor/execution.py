@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trine import engines
@@ -13,7 +13,7 @@ from trine.tensor import recorder
 from trine.tensor.fragment import FlushedCut, Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Trace, local, new_trace
-from trine.tensor.state import Meta, State, automaton
+from trine.tensor.state import Meta, PlanKey, State, automaton
 
 if TYPE_CHECKING:
     from trine.engines.base import Executable
