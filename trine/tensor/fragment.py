@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trine.autograd.gradient import gradient
+from trine.autograd.gradient import Overrides, gradient
 from trine.core import build
 from trine.core.graph import Node, context, topological_order
 from trine.errors import GradientError, InPlaceError, message
@@ -90,12 +90,12 @@ class FragmentSpec:
         self.read = (*(n for n in self.sources if n.op == "scalar" or n in inputs), *residuals)
 
 
-def stop_overrides(stops: frozenset[Node], outputs: Sequence[Node]) -> dict[Node, object]:
+def stop_overrides(stops: frozenset[Node], outputs: Sequence[Node]) -> Overrides:
     """Return the gradient overrides that let no gradient pass below `stops` (outputs excepted)."""
     return {n: _no_gradient(len(n.inputs)) for n in stops if n not in outputs}
 
 
-def _no_gradient(count: int) -> object:
+def _no_gradient(count: int) -> Callable[[Node], Sequence[Node | None]]:
     return lambda gradient: (None,) * count
 
 
