@@ -45,8 +45,8 @@ def gradcheck(
     arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = [i for i, a in enumerate(arguments) if isinstance(a, Tensor) and a.requires_grad]
     if not checked:
-        received, expected = f"{len(arguments)} inputs", "at least one with requires_grad=True"
-        raise ArgumentError(message("gradcheck: no input requires grad", received=received, expected=expected))
+        what, received = "gradcheck: no input requires grad", f"{len(arguments)} inputs"
+        raise ArgumentError(message(what, received=received, expected="at least one with requires_grad=True"))
     for number, result in enumerate(_differentiable(func(*arguments))):
         analytic = _analytic(result, [arguments[i] for i in checked])
         for position, found in zip(checked, analytic, strict=True):
