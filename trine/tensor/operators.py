@@ -48,7 +48,7 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
         result = new(cls)
         result._trace = trace
         result._slot = state.slot
-        result._meta = state.meta
+        result._meta = state.meta  # type: ignore[assignment]  # a state of an operation has results
         trace.hold(result)
         return result
 
