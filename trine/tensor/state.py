@@ -39,6 +39,10 @@ class Meta:
         return meta
 
 
+PlanKey = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], tuple[str, str | None]]
+"""What a plan was made for: live slots, donations, slots where gradients stop, engine and target."""
+
+
 class EagerTransitions(dict[Hashable, "State"]):
     """Transitions of a program that runs op by op: hidden from the hot path, so that every operation passes through `record`."""
 
