@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from trine.tensor.state import Meta
 
 if TYPE_CHECKING:
     from trine.tensor.function import GradFn
+
+_T = TypeVar("_T", bound="Tensor")
 
 
 class Tensor(Handle):
@@ -231,7 +233,8 @@ class Tensor(Handle):
         """Return a view without gradients: it shares memory with this tensor."""
         if self._meta.requires_grad:
             return record_view(_detach, self)
-        return alias_of(self)
+        alias: Tensor = alias_of(self)
+        return alias
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph that computed it, in place."""
