@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import trine
 from trine.nn import functional as F
 
@@ -42,6 +43,10 @@ DTYPES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "requires_grad": (lambda: trine.tensor([1, 2], requires_grad=True), RuntimeError, "int64"),
     "cross_entropy": (lambda: F.cross_entropy(zeros(2, 3), trine.tensor([0.0, NAN])), RuntimeError, "float32"),
     "nll_loss": (lambda: F.nll_loss(zeros(2, 3), trine.tensor([0.0, 1.0])), RuntimeError, "float32"),
+    "dtype of zeros": (lambda: trine.zeros(3, dtype="float32"), TypeError, "'float32'"),
+    "dtype of arange": (lambda: trine.arange(3, dtype=np.float32), TypeError, "numpy.float32"),
+    "dtype of rand": (lambda: trine.rand(3, dtype="float32"), TypeError, "'float32'"),
+    "dtype of tensor": (lambda: trine.tensor([1.0], dtype="float32"), TypeError, "'float32'"),  # type: ignore[arg-type]
     "float index": (lambda: zeros(3)[1.5], IndexError, "float"),
 }
 

@@ -1,11 +1,12 @@
-"""Reading the arguments of tensor functions: axes, shapes, devices and `out`."""
+"""Reading the arguments of tensor functions: axes, shapes, dtype and device, and `out`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from trine.errors import ArgumentError, GradientError, ShapeError, message
+from trine.dtypes import DType
+from trine.errors import ArgumentError, DTypeError, GradientError, ShapeError, message
 from trine.tensor import Tensor
 from trine.tensor.device import Device
 from trine.tensor.grad_mode import is_grad_enabled
@@ -64,8 +65,14 @@ def write_out(result: Tensor, out: Tensor | None) -> Tensor:
     return out
 
 
-def check_device(device: object) -> None:
-    """Raise ArgumentError unless `device` is None or names a device that exists."""
+def check_options(dtype: object, device: object) -> None:
+    """Check the options that all functions that create tensors have.
+
+    Raises:
+        DTypeError: `dtype` is neither None nor a dtype. ArgumentError: `device` is neither None nor a device that exists.
+    """
+    if dtype is not None and not isinstance(dtype, DType):
+        raise DTypeError(message("dtype: not a dtype", received=repr(dtype), expected="a dtype such as trine.float32"))
     if device is not None and not isinstance(device, Device):
         Device(device)  # type: ignore[arg-type]  # any object may come from the user; its text decides
 

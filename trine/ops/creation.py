@@ -11,7 +11,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, message
-from trine.ops.arguments import check_device, varargs
+from trine.ops.arguments import check_options, varargs
 from trine.ops.promotion import as_dtype, number, size
 from trine.shapes import canonical_shape
 from trine.tensor import Tensor, record
@@ -52,7 +52,7 @@ def _creation(name: str, value: int, text: str, shown: str) -> Callable[..., Ten
         memory_format: object = None,
         names: object = None,
     ) -> Tensor:
-        check_device(device)
+        check_options(dtype, device)
         sizes = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
         return _finish(_constant(value, varargs(tuple(sizes)), dtype), requires_grad, out)
 
@@ -89,7 +89,7 @@ def _creation_like(name: str, value: int, text: str, shown: str) -> Callable[...
         pin_memory: bool = False,
         memory_format: object = None,
     ) -> Tensor:
-        check_device(device)
+        check_options(dtype, device)
         return _finish(_constant(value, tuple(input.shape), dtype or input.dtype), requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -127,7 +127,7 @@ def full(
         >>> trine.full((2,), 3)
         tensor([3, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     found = dtype or dtypes.of_python(value, defaults.dtype)
     result: Tensor = record(_full_nodes, (value,), varargs((size,)), found)
@@ -151,7 +151,7 @@ def full_like(
         >>> trine.full_like(trine.tensor([1., 2.]), 7)
         tensor([7., 7.])
     """
-    check_device(device)
+    check_options(dtype, device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     result: Tensor = record(_full_nodes, (value,), tuple(input.shape), dtype or input.dtype)
     return _finish(result, requires_grad)
@@ -208,7 +208,7 @@ def arange(
         >>> trine.arange(1, 7, 2)
         tensor([1, 3, 5])
     """
-    check_device(device)
+    check_options(dtype, device)
     start, end, step = (v.item() if isinstance(v, Tensor) or hasattr(v, "item") else v for v in (start, end, step))
     if end is None:
         start, end = 0, start
@@ -255,7 +255,7 @@ def linspace(
         >>> trine.linspace(0, 1, 5)
         tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    check_device(device)
+    check_options(dtype, device)
     if steps < 0:
         raise ArgumentError(message("linspace: steps is negative", received=steps, expected="0 or more"))
     operands = tuple([v if isinstance(v, Tensor) else float(v) for v in (start, end)])
@@ -285,7 +285,7 @@ def logspace(
         >>> trine.logspace(0, 2, 3)
         tensor([  1.,  10., 100.])
     """
-    check_device(device)
+    check_options(dtype, device)
     result: Tensor = record(_logspace_nodes, (float(start), float(end), float(base)), int(steps), dtype or defaults.dtype)
     return _finish(result, requires_grad)
 
@@ -313,18 +313,18 @@ def eye(
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    check_device(device)
+    check_options(dtype, device)
     result: Tensor = record(_eye_nodes, (), *canonical_shape((n, n if m is None else m)), dtype or defaults.dtype)
     return _finish(result, requires_grad, out)
 
 
-def _triangle_indices(rows: int, columns: int, offset: int, lower: bool) -> Tensor:
+def _triangle_indices(rows: int, columns: int, offset: int, lower: bool, dtype: DType | None) -> Tensor:
     import numpy as np
 
     from trine.tensor.convert import tensor
 
     found = np.tril_indices(rows, offset, columns) if lower else np.triu_indices(rows, offset, columns)
-    return tensor(np.stack(found).astype(np.int64))
+    return tensor(np.stack(found).astype(np.int64), dtype=dtype)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: object = None) -> Tensor:
@@ -336,8 +336,8 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
         tensor([[0, 1, 1],
                 [0, 0, 1]])
     """
-    check_device(device)
-    return _triangle_indices(row, col, offset, True)
+    check_options(dtype, device)
+    return _triangle_indices(row, col, offset, True, dtype)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: object = None) -> Tensor:
@@ -349,8 +349,8 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
         tensor([[0, 0, 1],
                 [0, 1, 1]])
     """
-    check_device(device)
-    return _triangle_indices(row, col, offset, False)
+    check_options(dtype, device)
+    return _triangle_indices(row, col, offset, False, dtype)
 
 
 def _one_hot_nodes(index: Node, num_classes: int) -> Node:

@@ -13,7 +13,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
-from trine.ops.arguments import check_device, varargs
+from trine.ops.arguments import check_options, varargs
 from trine.ops.promotion import as_dtype, number
 from trine.runtime.random import Generator, default_generator
 from trine.shapes import size_of
@@ -137,7 +137,7 @@ def rand(
         >>> trine.rand(2, 3).shape
         trine.Size([2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     return _finish(_uniform(varargs(size), _float_dtype("rand", dtype), 0.0, 1.0, generator), requires_grad, out)
 
 
@@ -158,7 +158,7 @@ def randn(
         >>> trine.randn(2, 3).shape
         trine.Size([2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     return _finish(_normal(varargs(size), _float_dtype("randn", dtype), 0.0, 1.0, generator), requires_grad, out)
 
 
@@ -184,7 +184,7 @@ def randint(
         >>> trine.randint(0, 10, (2, 3)).shape
         trine.Size([2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     bounds = list(bounds_and_size)
     if size is None and bounds and not isinstance(bounds[-1], int):
         size = bounds.pop()
@@ -213,7 +213,7 @@ def rand_like(input: Tensor, *, dtype: DType | None = None, device: object = Non
         >>> trine.rand_like(trine.zeros(2, 3)).shape
         trine.Size([2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     return _finish(_uniform(tuple(input.shape), _float_dtype("rand_like", dtype or input.dtype), 0.0, 1.0, None), requires_grad)
 
 
@@ -225,7 +225,7 @@ def randn_like(input: Tensor, *, dtype: DType | None = None, device: object = No
         >>> trine.randn_like(trine.zeros(2, 3)).shape
         trine.Size([2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     return _finish(_normal(tuple(input.shape), _float_dtype("randn_like", dtype or input.dtype), 0.0, 1.0, None), requires_grad)
 
 
@@ -237,7 +237,7 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: DTy
         >>> trine.randint_like(trine.zeros(2, 3), 10).shape
         trine.Size([2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     low, high = (0, low) if high is None else (low, high)
     return _randint(int(low), int(high), tuple(input.shape), dtype or input.dtype, None)
 
@@ -347,7 +347,7 @@ def randperm(
         >>> trine.randperm(4).sort().values
         tensor([0, 1, 2, 3])
     """
-    check_device(device)
+    check_options(dtype, device)
     if n < 0:
         raise ArgumentError(message("randperm: n is negative", received=n, expected="0 or more"))
     seed, offset = stream(2 * n, generator)

@@ -54,6 +54,8 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     """
     if device is not None:
         Device(device)
+    if dtype is not None and not isinstance(dtype, DType):
+        raise DTypeError(message("tensor: not a dtype", received=repr(dtype), expected="a dtype such as trine.float32"))
     if isinstance(data, Tensor):
         result = data.detach().clone()
         result = result if dtype is None else result.to(dtype)

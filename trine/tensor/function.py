@@ -85,13 +85,20 @@ def _zeros(meta: Any) -> Tensor:
     return zeros
 
 
+def _version_of(tensor: Tensor | None) -> tuple[int, int]:
+    """Return the number of writes to a tensor, and of those through any of its views."""
+    if tensor is None:
+        return 0, 0
+    return tensor._version, 0 if tensor._alias is None else tensor._alias.version
+
+
 class FunctionContext:
     """What `forward` hands to `backward`: saved tensors and any attribute that is set on it."""
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Tensor | None, ...] = ()
-        self._versions: tuple[int, ...] = ()
+        self._versions: tuple[tuple[int, int], ...] = ()
         self._non_differentiable: set[int] = set()
         self._materialize = True
 
@@ -100,7 +107,7 @@ class FunctionContext:
         self._saved = tensors
 
     def _seal(self) -> None:
-        self._versions = tuple(0 if t is None else t._version for t in self._saved)
+        self._versions = tuple(_version_of(t) for t in self._saved)
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
@@ -112,7 +119,7 @@ class FunctionContext:
         from trine.core.graph import Node
 
         for tensor, version in zip(self._saved, self._versions, strict=True):
-            if tensor is not None and tensor._version != version:
+            if tensor is not None and _version_of(tensor) != version:
                 raise modified_in_place(Node("saved tensor", (), (), tensor._meta.shape, tensor._meta.dtype))
         return self._saved
 
