@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("autograd", "data", "nn", "optim", "profiler", "utils")
+MODULES = ("autograd", "data", "nn", "optim", "profiler", "utils")
 _INTERNAL = "compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
+_LATE = {"explain": "trine.explanation", "load": "trine.serialization", "save": "trine.serialization"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES or name in _INTERNAL:
+    if name in MODULES or name in _INTERNAL:
         return importlib.import_module(f"trine.{name}")
     if name == "__all__" or not name.startswith("_"):
         importlib.import_module("trine.namespace")
+        if name in _LATE:
+            globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
         if name in globals():
             return globals()[name]
     raise AttributeError(f"module 'trine' has no attribute '{name}'")
@@ -33,4 +36,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     importlib.import_module("trine.namespace")
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *MODULES})

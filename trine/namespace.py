@@ -7,6 +7,7 @@ attribute access, and by every door (`trine.nn`, `trine.optim`, …).
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from trine import dtypes as _dtypes
 from trine.dtypes import (
@@ -27,11 +28,9 @@ from trine.dtypes import (
     uint64,
 )
 from trine.errors import TrineError
-from trine.explain import explain
 from trine.ops import *  # noqa: F403
 from trine.ops import __all__ as _ops_names
 from trine.runtime.random import Generator
-from trine.serialization import load, save
 from trine.session import (
     cache_info,
     eager,
@@ -58,6 +57,11 @@ from trine.tensor.grad_mode import (
 )
 from trine.tensor.printing import set_printoptions
 from trine.tensor.size import Size
+
+if TYPE_CHECKING:  # found by `trine.__getattr__`, which loads their modules with the first use
+    from trine.explanation import explain as explain
+    from trine.serialization import load as load
+    from trine.serialization import save as save
 
 bool = _dtypes.bool_
 float = float32
@@ -135,8 +139,9 @@ __all__ = [
 def _publish() -> None:
     """Give the package these names (the function `trine.tensor` takes the place of the subpackage of that name)."""
     here = globals()
-    names = [*__all__, "autograd", "data", "nn", "optim", "profiler", "utils"]
-    vars(sys.modules["trine"]).update({name: here[name] for name in __all__}, __all__=names)
+    package = sys.modules["trine"]
+    names = {name: here[name] for name in __all__ if name in here}
+    vars(package).update(names, __all__=sorted({*__all__, *package.MODULES}))
 
 
 _publish()

@@ -21,7 +21,7 @@ ENGINES = COMPILER | {"runtime", "engines"}
 TENSOR = ENGINES | {"autograd", "tensor"}
 FUNCTIONS = TENSOR | {"ops"}
 SESSION = TENSOR | {"session"}
-EXPLAIN = TENSOR | {"explain"}
+EXPLAIN = TENSOR | {"explanation"}
 NAMESPACE = FUNCTIONS | SESSION | EXPLAIN | {"serialization", "namespace"}
 # What each floor may import (itself included); a name that is not here is the top floor, which may import everything.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": FUNCTIONS,
     "serialization": FUNCTIONS | {"serialization"},
     "session": SESSION,
-    "explain": EXPLAIN,
+    "explanation": EXPLAIN,
     "profiler": TENSOR | {"profiler"},
     "namespace": NAMESPACE,
     **{name: NAMESPACE | {name} for name in ("nn", "optim", "data")},
