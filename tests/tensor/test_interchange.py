@@ -291,6 +291,24 @@ for _ in range(5):
 """
 
 
+SHARING = """
+import numpy as np
+import trine
+a = np.zeros(3, np.float32)
+x = trine.from_numpy(a)
+x.add_(1)
+x[1] = 6
+x.view(3, 1).mul_(2)
+print(x.tolist() == a.tolist() == [2, 12, 2])
+"""
+
+
+def test_eager_writes_reach_the_array() -> None:
+    environment = {**os.environ, "TRINE_EAGER": "1", "PYTHONPATH": str(Path(trine.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", SHARING], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "True", done.stderr
+
+
 def test_eager_training_gives_the_same_losses() -> None:
     losses = []
     for eager in ("0", "1"):

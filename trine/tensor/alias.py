@@ -92,6 +92,8 @@ class AliasGroup:
         """Set the base's value through a member; all members become stale (the caller sets this one's value)."""
         steps = tensor._path
         base_value = value if not steps else record(_write_through, (self.base, value), steps)
+        if local.eager:
+            local.trace.slot_of(self.base)  # the record above has run and begun a new recording, where the base's memory is not yet known
         take_value(self.base, base_value)
         self.version += 1
         alive = []
