@@ -12,9 +12,7 @@ from trine.runtime.memory import Buffer
 class Executable(Protocol):
     """A compiled graph."""
 
-    def run(
-        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
-    ) -> list[Buffer]:
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None) -> list[Buffer]:
         """Run it and return its outputs.
 
         Args:

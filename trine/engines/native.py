@@ -39,9 +39,7 @@ class NativeExecutable:
         self.nodes = nodes
         self._num_scalars = len(plan.scalar_kinds)
 
-    def run(
-        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
-    ) -> list[Buffer]:
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None) -> list[Buffer]:
         """Run it; see `trine.engines.base.Executable`. Scalars beyond those that the graph names are ignored."""
         if len(scalars) != self._num_scalars:
             scalars = scalars[: self._num_scalars]

@@ -19,9 +19,7 @@ class NumpyExecutable:
         self._inputs: dict[int, Node] = {n.attrs[0]: n for n in topological_order(graph.outputs) if n.op == "input"}
         self._donated = dict(graph.donations)
 
-    def run(
-        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
-    ) -> list[Buffer]:
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None) -> list[Buffer]:
         """Run it; see `trine.engines.base.Executable`."""
         arrays = [
             buffer.array(self._inputs[i].dtype.numpy, self._inputs[i].shape) if i in self._inputs else np.empty(0)

@@ -145,9 +145,7 @@ class Plan:
         self._scalars = struct.Struct("=" + scalar_kinds)
         self._frames: deque[_Frame] = deque(maxlen=_MAX_FREE_FRAMES)
 
-    def run(
-        self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None
-    ) -> list[Buffer]:
+    def run(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = (), finished: list[Buffer] | None = None) -> list[Buffer]:
         """Run the plan and return its outputs.
 
         A run that has begun is finished before a KeyboardInterrupt is passed on, since donated inputs cannot be restored.

@@ -325,5 +325,3 @@ def _check_leaf(tensor: Tensor) -> None:
                 fix="write inside `with trine.no_grad():`, or use the out-of-place operation",
             )
         )
-
-

@@ -40,9 +40,7 @@ def _like(value: Value, temporaries: Temporaries) -> Value:
     return result
 
 
-def _cast(
-    target: Target, source: Value, to: Value, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...]
-) -> list[Command]:
+def _cast(target: Target, source: Value, to: Value, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...]) -> list[Command]:
     """Return the commands that convert a dense value element by element, in the order of memory."""
     accesses = [Access(source, 0, (1,)), Access(to, 0, (1,))]
     load = Instruction("load", (), source.dtype, (0,))

@@ -113,15 +113,11 @@ def _slices(target: Target, dtype: DType, channels: int, groups: int, depthwise:
 
 
 @lru_cache(maxsize=512)
-def _plan(
-    target: Target, dtype: DType, x: tuple[int, ...], gy: tuple[int, ...], gw: tuple[int, ...], attrs: ConvAttributes
-) -> _WeightPlan:
+def _plan(target: Target, dtype: DType, x: tuple[int, ...], gy: tuple[int, ...], gw: tuple[int, ...], attrs: ConvAttributes) -> _WeightPlan:
     item, width, spatial = dtype.itemsize, panel_width(target, dtype), attrs.spatial()
     taps, outputs = spatial_shape(gw), spatial_shape(gy)
     low = (pair[0] for pair in spatial.padding)
-    axes = [
-        forward_axis(*values) for values in zip(spatial_shape(x), outputs, taps, spatial.stride, low, spatial.dilation, strict=True)
-    ]
+    axes = [forward_axis(*values) for values in zip(spatial_shape(x), outputs, taps, spatial.stride, low, spatial.dilation, strict=True)]
     channels, group_outputs = gw[1], gw[0] // attrs.groups
     depthwise = attrs.groups > 1 and channels == 1 and group_outputs == 1
     slices = _slices(target, dtype, channels, attrs.groups, depthwise)
