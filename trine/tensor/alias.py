@@ -11,14 +11,17 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trine.core import build
 from trine.core.graph import Node
 from trine.errors import InPlaceError, ShapeError, message
 from trine.tensor import recorder
 from trine.tensor.handle import Handle
-from trine.tensor.recorder import WRITE, local, record
+from trine.tensor.recorder import WRITE, held_back, local, record
 
 if TYPE_CHECKING:
+    from trine.runtime.memory import Buffer
     from trine.tensor.tensor import Tensor
 
 Step = tuple[Callable[..., Node], tuple[Any, ...]]
@@ -53,6 +56,10 @@ class AliasGroup:
 
     def refresh(self, tensor: Handle) -> None:
         """Bring a stale member's value up to date: replay its steps from the base."""
+        with held_back():
+            self._replay(tensor)
+
+    def _replay(self, tensor: Handle) -> None:
         value: Handle = self._source(tensor)
         if not tensor._path and value._buffer is not None:  # the base itself
             is_parameter = tensor._meta.requires_grad and not value._meta.requires_grad
@@ -71,7 +78,7 @@ class AliasGroup:
         finally:
             recorder.set_grad_enabled(enabled)
         take_value(tensor, value)
-        if is_parameter:
+        if is_parameter and tensor._trace is not None:
             local.trace.leaf_tensors[tensor._slot] = tensor
         tensor._alias_version = self.version
 
@@ -92,8 +99,6 @@ class AliasGroup:
         """Set the base's value through a member; all members become stale (the caller sets this one's value)."""
         steps = tensor._path
         base_value = value if not steps else record(_write_through, (self.base, value), steps)
-        if local.eager:
-            local.trace.slot_of(self.base)  # the record above has run and begun a new recording, where the base's memory is not yet known
         take_value(self.base, base_value)
         self.version += 1
         alive = []
@@ -120,7 +125,13 @@ def share_value(tensor: Handle) -> Tensor:
 
 
 def take_value(tensor: Handle, value: Handle) -> None:
-    """Make `value`'s value the value of `tensor` (a pending result of the current recording)."""
+    """Make `value`'s value the value of `tensor`: a pending result of the current recording.
+
+    To be called where nothing is run (`held_back`).
+    """
+    if value._buffer is not None:
+        _take_memory(tensor, value._buffer, value)
+        return
     trace = local.trace
     slot = value._slot if value._trace is trace else trace.slot_of(value)
     was_listed = tensor._buffer is None and tensor._trace is trace
@@ -137,6 +148,16 @@ def take_value(tensor: Handle, value: Handle) -> None:
     tensor._fragment = None
     if not was_listed:
         trace.handles.append(tensor)
+
+
+def _take_memory(tensor: Handle, memory: Buffer, value: Handle) -> None:
+    """The same for a value that is there already."""
+    _keep_receiver(tensor)
+    before = tensor._buffer
+    if before is not None and before.external and not before.readonly:
+        np.copyto(np.asarray(before), np.asarray(memory))
+        memory = before
+    tensor._trace, tensor._slot, tensor._meta, tensor._buffer, tensor._fragment = None, -1, value._meta, memory, value._fragment
 
 
 def _keep_receiver(tensor: Handle) -> Handle | None:
@@ -212,6 +233,15 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
         InPlaceError: if `tensor` is a leaf that requires grad, or a view of one, while gradients are recorded, or an expanded view.
         ShapeError: if the shape or dtype differs.
     """
+    with held_back():
+        external = _assign(tensor, value)
+    if (external or local.eager) and not local.in_pass:
+        recorder.flush()
+    return tensor
+
+
+def _assign(tensor: Tensor, value: Tensor) -> bool:
+    """Do the write; return whether somebody outside sees the memory."""
     meta, new = tensor._meta, value._meta
     if meta is not new and (meta.shape != new.shape or meta.dtype is not new.dtype):
         received = f"a value of shape {new.shape} and dtype {new.dtype.name}"
@@ -235,12 +265,10 @@ def assign(tensor: Tensor, value: Tensor) -> Tensor:
     take_value(tensor, value)
     if group is not None:
         tensor._alias_version = group.version
-    if value._meta.requires_grad and not new.requires_grad and not stays_computed:
+    if value._meta.requires_grad and not new.requires_grad and not stays_computed and tensor._trace is not None:
         local.trace.leaf_tensors[tensor._slot] = tensor
     tensor._version += 1
-    if (external or local.eager) and not local.in_pass:
-        recorder.flush()
-    return tensor
+    return external
 
 
 def _is_external(tensor: Handle) -> bool:
@@ -271,6 +299,13 @@ def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:
 
     Tensors that require grad get values that are `gradient_leaf` nodes.
     """
+    with held_back():
+        external = _assign_all(tensors, values)
+    if external and not local.in_pass:
+        recorder.flush()
+
+
+def _assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> bool:
     trace = local.trace
     slots = []
     for tensor in tensors:
@@ -281,15 +316,14 @@ def assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> None:
     external = False
     for tensor, value in zip(tensors, values, strict=True):
         if tensor._alias is not None:
-            assign(tensor, value)
+            external = _assign(tensor, value) or external
             continue
         external = external or _is_external(tensor)
         take_value(tensor, value)
-        if tensor._meta.requires_grad:
+        if tensor._meta.requires_grad and tensor._trace is not None:
             trace.leaf_tensors[tensor._slot] = tensor
         tensor._version += 1
-    if external:
-        recorder.flush()
+    return external
 
 
 def _mark_overwritten(*slots: int) -> None:

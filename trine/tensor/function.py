@@ -207,7 +207,10 @@ def attach(
         value = record(gradient_leaf, (output,))
         output._alias = None
         take_value(output, value)
-        local.trace.cuts[output._slot] = Cut(call, index)
+        if output._trace is None:  # it is there already
+            output._fragment = (FlushedCut(Cut(call, index)), 0)
+        else:
+            local.trace.cuts[output._slot] = Cut(call, index)
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -171,6 +171,18 @@ class _Local(threading.local):
 local = _Local()
 
 
+class held_back:
+    """Context manager inside which nothing is run: for steps that must see one recording from beginning to end."""
+
+    __slots__ = ("before",)
+
+    def __enter__(self) -> None:
+        self.before, local.in_pass = local.in_pass, True
+
+    def __exit__(self, *_: object) -> None:
+        local.in_pass = self.before
+
+
 def new_trace() -> Trace:
     """Give this thread an empty recording."""
     local.trace = trace = Trace(automaton.root(local.grad_enabled, local.eager))

@@ -430,7 +430,8 @@ def _make_leaf(tensor: Tensor) -> None:
     trace.slot_of(tensor)
     value = record(gradient_leaf, (tensor,))
     take_value(tensor, value)
-    local.trace.leaf_tensors[tensor._slot] = tensor
+    if tensor._trace is not None:
+        local.trace.leaf_tensors[tensor._slot] = tensor
 
 
 def wrap_as(cls: type[_T], tensor: Tensor) -> _T:
