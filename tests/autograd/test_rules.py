@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trine import dtypes
-from trine.autograd.gradcheck import gradcheck
+from trine.autograd.differences import gradcheck
 from trine.autograd.rules import RULES
 from trine.core import build as b
 from trine.core.primitives import PRIMITIVES

@@ -85,11 +85,9 @@ class ProcessCrew:
             raise
 
     def send(self, worker: int, item: Any) -> None:
-        """Give a worker a task."""
-        try:
+        """Give a worker a task; if it is gone, what it sent before (why it could not start), or its death, is met in `receive`."""
+        with contextlib.suppress(OSError):
             self.connections[worker].send(item)
-        except OSError:
-            self._died(worker)
 
     def receive(self, timeout: float | None) -> tuple[int, Any] | None:
         """Return the next (number, result), None if there is none within `timeout` seconds.
