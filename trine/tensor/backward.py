@@ -77,7 +77,7 @@ class Pass:
             slot = tensor._slot
             target = self.waiting if slot in trace.hooked else self.seeds
             self.seeded[slot] = tensor
-            target[slot] = seed if slot not in target else add(target[slot], seed)
+            _merge(target, slot, seed)
             if is_root and self.wanted is not None and id(tensor) in self.wanted:
                 self._add_found(tensor, seed)
         else:
@@ -128,7 +128,7 @@ class Pass:
     def _add_to_fragment(self, fragment: Fragment, index: int, value: Tensor) -> None:
         fragment.check(())
         gradients = self.fragments.setdefault(fragment, {})
-        gradients[index] = value if index not in gradients else add(gradients[index], value)
+        _merge(gradients, index, value)
 
     def deliver(self, tensor: Tensor, value: Tensor) -> None:
         """Give a finished gradient to a tensor outside the current recording's interior."""
@@ -143,8 +143,7 @@ class Pass:
             accumulate(tensor, value)
 
     def _add_found(self, tensor: Tensor, value: Tensor) -> None:
-        before = self.found.get(id(tensor))
-        self.found[id(tensor)] = value if before is None else add(before, value)
+        _merge(self.found, id(tensor), value)
 
     def _step_recording(self) -> None:
         """Gradients of the seeds with respect to every leaf of the current recording: one transition."""
@@ -167,7 +166,7 @@ class Pass:
         for (slot, position), meta in zip(state.info, state.metas, strict=True):
             value = trace.result(state.slot + position, meta)
             if slot in stops or slot in trace.cuts:
-                self.waiting[slot] = value if slot not in self.waiting else add(self.waiting[slot], value)
+                _merge(self.waiting, slot, value)
             elif slot in asked:
                 if slot not in slots:
                     self._add_found(wanted_slots[slot], value)
@@ -185,7 +184,7 @@ class Pass:
             for target, part in cut.backward(slot, value, self):
                 self.route(target, part)
         else:
-            self.seeds[slot] = value if slot not in self.seeds else add(self.seeds[slot], value)
+            _merge(self.seeds, slot, value)
 
     def _arrive(self, tensor: Handle, value: Tensor) -> Tensor:
         """Run the hooks of a watched computed tensor, keep its gradient where that is asked for, and return what goes on."""
@@ -250,7 +249,7 @@ class Pass:
         for index, output in enumerate(fragment.spec.outputs):
             if output is node:
                 gradients = self.fragments.setdefault(fragment, {})
-                gradients[index] = value if index not in gradients else add(gradients[index], value)
+                _merge(gradients, index, value)
                 return
 
 
@@ -394,6 +393,12 @@ def _add(a: Node, b: Node) -> Node:
 def add(a: Tensor, b: Tensor) -> Tensor:
     """Return the sum of two gradients."""
     return record(_add, (a, b))  # type: ignore[no-any-return]
+
+
+def _merge(gradients: dict[int, Tensor], key: int, value: Tensor) -> None:
+    """Add a gradient to those that are on their way to the same place."""
+    before = gradients.get(key)
+    gradients[key] = value if before is None else add(before, value)
 
 
 def accumulate(tensor: Any, value: Tensor) -> None:

@@ -212,7 +212,7 @@ class _Fusion:
         group.entries.append((node, index, tuple(operands)))
         group.count += 1
 
-    def _load(self, node: Node, source: Group | None, uses: Uses, host_index: Index | None = None) -> None:
+    def _load(self, node: Node, source: Group | None, uses: Uses) -> None:
         """Let all users of a stored node load it; `source` is the group that stores it, None for an input."""
         for user, indices in uses.items():
             if user is source:
