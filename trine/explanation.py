@@ -42,7 +42,5 @@ def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     compilation = compile_stages(graph, host_target(), config.settings.num_threads, explain_decisions=True)
     parts = ["graph", format_graph(compilation.graph.outputs), "", "groups", text.format_groups(compilation), "", "loop nests"]
     parts += [text.format_nest(nest) for nest in compilation.lowering.nests]
-    parts += ["", "commands", text.format_program(compilation.program)]
-    for nodes, reason in compilation.lowering.fallbacks:
-        parts.append(f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}")
+    parts += ["", "commands", text.format_program(compilation.program), *text.format_fallbacks(compilation)]
     return "\n".join(parts)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from trine.errors import ArgumentError, message
+from trine.serialization.files import replace_file
 from trine.tensor import flush
 from trine.tensor.recorder import local
 
@@ -140,9 +140,4 @@ class profile:
             }
             for e in self.events
         ]
-        target = Path(path)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            json.dump({"traceEvents": events}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, target)
+        replace_file(Path(path), [json.dumps({"traceEvents": events}).encode()])

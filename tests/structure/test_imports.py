@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serialization": FUNCTIONS | {"serialization"},
     "session": SESSION,
     "explanation": EXPLAIN,
-    "profiler": TENSOR | {"profiler"},
+    "profiler": FUNCTIONS | {"serialization", "profiler"},
     "namespace": NAMESPACE,
     **{name: NAMESPACE | {name} for name in ("nn", "optim", "data")},
 }

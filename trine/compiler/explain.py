@@ -22,10 +22,13 @@ def print_stages(compilation: Compilation, debug: int) -> None:
         parts += [format_graph(compilation.graph.outputs), format_groups(compilation)]
     if debug >= 3:
         parts += [format_nest(nest) for nest in compilation.lowering.nests]
-    parts.append(format_program(compilation.program))
-    for nodes, reason in compilation.lowering.fallbacks:
-        parts.append(f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}")
+    parts += [format_program(compilation.program), *format_fallbacks(compilation)]
     print("\n".join(parts), file=sys.stderr)
+
+
+def format_fallbacks(compilation: Compilation) -> list[str]:
+    """Return a line for everything that runs on the host, and why."""
+    return [f"on the host: {', '.join(n.op for n in nodes)}: {reason.splitlines()[0]}" for nodes, reason in compilation.lowering.fallbacks]
 
 
 def format_groups(compilation: Compilation) -> str:

@@ -56,7 +56,7 @@ def save(obj: Any, f: Any) -> None:
             with path.open("wb") as file:
                 file.writelines(pieces)
         else:
-            _replace(Path(os.path.realpath(path)), pieces)
+            replace_file(Path(os.path.realpath(path)), pieces)
     except OSError as error:
         what = f"save: cannot write {path}"
         fix = "free space or choose another place; an existing file there is unchanged"
@@ -96,7 +96,7 @@ def _write_to(file: Any, pieces: list[Any]) -> None:
         raise CheckpointError(message("save: cannot write", received=f"{type(error).__name__}: {error}", expected=expected)) from error
 
 
-def _replace(path: Path, pieces: list[Any]) -> None:
+def replace_file(path: Path, pieces: list[Any]) -> None:
     """Put a file in the place of `path` in one step, once all of it is on the disk."""
     temporary = path.with_name(f".trine-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
