@@ -95,9 +95,11 @@ def test_assigning_and_deleting() -> None:
 
 def test_registering_checks_names_and_types() -> None:
     net = Net()
-    for name in ("", "a.b", 3):
+    for name in ("", "a.b"):
         with pytest.raises(KeyError, match="name must be"):
             net.register_parameter(name, None)
+    with pytest.raises(TypeError, match="a string"):
+        net.register_parameter(3, None)  # type: ignore[arg-type]
     with pytest.raises(KeyError, match="already exists"):
         net.register_buffer("forward", trine.ones(1))
     with pytest.raises(TypeError, match="register_parameter"):
@@ -236,9 +238,9 @@ def test_strict_loading_lists_everything_and_changes_nothing() -> None:
     text = str(error.value)
     for part in (
         "Net",
-        "unexpected names: extra",
-        "missing names: offset, norm.weight",
-        "first.weight: shape (9, 9)",
+        'Unexpected key(s) in state_dict: "extra"',
+        'Missing key(s) in state_dict: "offset", "norm.weight"',
+        "size mismatch for first.weight: shape (9, 9)",
         "last.weight: a ndarray",
         "strict=False",
     ):

@@ -17,14 +17,16 @@ from trine.nn.activation import (
     Softplus,
     Tanh,
 )
-from trine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
+from trine.nn.container import ModuleDict, ModuleList, Sequential
 from trine.nn.conv import Conv1d, Conv2d, Conv3d
 from trine.nn.embedding import Embedding
+from trine.nn.lazy import LazyLinear
 from trine.nn.linear import Identity, Linear
 from trine.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from trine.nn.module import Module
 from trine.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
-from trine.nn.parameter import Buffer, Parameter
+from trine.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from trine.nn.parameter_containers import ParameterDict, ParameterList
 from trine.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -67,6 +69,7 @@ __all__ = [
     "KLDivLoss",
     "L1Loss",
     "LayerNorm",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -79,6 +82,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "ParameterDict",
     "ParameterList",
     "ReLU",
     "ReLU6",
@@ -90,6 +94,8 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Unflatten",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "functional",
     "init",
 ]

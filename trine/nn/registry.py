@@ -6,7 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trine.nn.module import Module
+    from trine.nn.members import Members
 
 _MISSING = object()
 
@@ -19,7 +19,7 @@ class Registry(dict[str, Any]):
 
     __slots__ = ("_owner",)
 
-    def __init__(self, owner: Module, members: Any = ()) -> None:
+    def __init__(self, owner: Members, members: Any = ()) -> None:
         super().__init__()
         self._owner = weakref.ref(owner)  # weak, so that a module is freed as soon as nobody holds it
         self.update(members)
