@@ -32,6 +32,7 @@ pytestmark = pytest.mark.skipif(
 def installed() -> native_recorder.NativeRecorder:
     if native_recorder.native is None:
         (trine.ones(2) + 1).numpy()
+        native_recorder.wait()
     assert native_recorder.native is not None
     return native_recorder.native
 
@@ -529,6 +530,7 @@ for _ in range(3):
     for _ in range(300):
         y = (y * 1.0 + x) - x
     assert y.tolist() == [1, 1, 1]
+    native_recorder.wait()
 assert (native_recorder.native is None) == (type(recorder.record).__name__ == "function")
 print(native_recorder.native is not None)
 """

@@ -53,6 +53,8 @@ def _initialize() -> None:
         if not _functions:
             binding.initialize_all_targets()
             binding.initialize_all_asmprinters()
+            # a third of the time of code generation, and no gain: emitters step their own pointers
+            binding.set_option("trine", "-disable-lsr")
             _functions.update(_unlocked_functions())
 
 

@@ -157,8 +157,17 @@ def load_recorder(engine: NativeEngine, table: int) -> LoadedObject:
     return load(_recorder_object(engine.target, engine.kernels), {TABLE: table})
 
 
+def is_recorder_cached(engine: NativeEngine) -> bool:
+    """True if the code of the recorder is on disk."""
+    disk = engine.kernels.disk
+    return disk is not None and disk.read(file_name(repr(_RECORDER_KEY), engine.target)) is not None
+
+
+_RECORDER_KEY = ("recorder",)
+
+
 def _recorder_object(target: Target, kernels: KernelCache) -> bytes:
-    return _object(("recorder",), lambda: emit_recorder(target), target, kernels, optimize=True)
+    return _object(_RECORDER_KEY, lambda: emit_recorder(target), target, kernels, optimize=True)
 
 
 def _executor_object(target: Target, kernels: KernelCache) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,6 +147,12 @@ def _checked_position(index: int, extent: int, axis: int) -> int:
             )
         )
     return index % extent
+
+
+@lru_cache(maxsize=1 << 14)
+def integer_box(index: int, shape: tuple[int, ...]) -> Box:
+    """Return the box of ``x[index]`` for an x of this shape (what `parse_index` finds, known again at once)."""
+    return parse_index(index, shape)[0]
 
 
 def integer_indices(advanced: dict[int, Any], view_shape: tuple[int, ...]) -> dict[int, Tensor]:

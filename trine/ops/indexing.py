@@ -14,7 +14,7 @@ from trine.core.graph import Node
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.ops.arguments import check_choice
 from trine.ops.arithmetic import Operand
-from trine.ops.index_parsing import Box, box_view, integer_indices, parse_index
+from trine.ops.index_parsing import Box, box_view, integer_box, integer_indices, parse_index
 from trine.ops.promotion import as_dtype, number, size
 from trine.shapes import broadcast, canonical_axis
 from trine.tensor import Tensor, record, record_view
@@ -95,6 +95,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         >>> x[trine.tensor([1, 0]), trine.tensor([2, 0])]
         tensor([5, 0])
     """
+    if type(index) is int:
+        return record_view(box_view, input, integer_box(index, input._meta.shape))
     box, advanced = parse_index(index, input.shape)
     if not advanced:
         return record_view(box_view, input, box)

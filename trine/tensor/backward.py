@@ -27,7 +27,7 @@ from trine.tensor.fragment import (
     substitute,
 )
 from trine.tensor.handle import Handle
-from trine.tensor.recorder import Trace, local, record, set_grad_enabled
+from trine.tensor.recorder import Trace, flush, local, record, set_grad_enabled
 from trine.tensor.state import State
 
 if TYPE_CHECKING:
@@ -95,6 +95,9 @@ class Pass:
                 self._step_cut(slot, self.waiting.pop(slot))
             elif self.fragments:
                 fragment = max(self.fragments, key=lambda f: f.sequence)
+                if fragment.is_segment and self.trace.handles and not self.create_graph:
+                    flush()
+                    continue
                 self._step_fragment(fragment, self.fragments.pop(fragment))
             else:
                 break

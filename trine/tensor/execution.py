@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trine import engines
 from trine.core.graph import Graph, Node
-from trine.errors import TrineError
-from trine.tensor import recorder
+from trine.tensor import recorder, segments
 from trine.tensor.fragment import FlushedCut, Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Trace, local, new_trace
@@ -48,9 +47,22 @@ class PlanEntry:
         spec: what to keep for a later backward pass, or None.
         grad_slots: slot of each output of `spec`.
         freed_slots: results whose graph an earlier backward pass consumed.
+        grad_index: slot of an output of `spec` -> its number. watched: (slot, node) of residuals that are results too.
+        source_slots, leaf_slots: for each `input` source and each leaf of `spec` the slot of its tensor.
     """
 
-    __slots__ = ("executable", "slots", "positions", "spec", "grad_slots", "freed_slots")
+    __slots__ = (
+        "executable",
+        "slots",
+        "positions",
+        "spec",
+        "grad_slots",
+        "freed_slots",
+        "grad_index",
+        "watched",
+        "source_slots",
+        "leaf_slots",
+    )
 
     def __init__(self, executable: Executable, slots: tuple[int, ...], positions: tuple[int, ...]) -> None:
         self.executable = executable
@@ -59,6 +71,22 @@ class PlanEntry:
         self.spec: FragmentSpec | None = None
         self.grad_slots: tuple[int, ...] = ()
         self.freed_slots: frozenset[int] = frozenset()
+        self.grad_index: dict[int, int] = {}
+        self.watched: tuple[tuple[int, Node], ...] = ()
+        self.source_slots: tuple[tuple[Node, int], ...] = ()
+        self.leaf_slots: tuple[int, ...] = ()
+
+    def keep(self, trace: Trace, spec: FragmentSpec, grad_slots: Sequence[int]) -> None:
+        """Note what a run keeps for a later backward pass."""
+        self.spec, self.grad_slots = spec, tuple(grad_slots)
+        self.grad_index = {slot: i for i, slot in enumerate(grad_slots)}
+        nodes, residuals = trace.nodes(), set(spec.residuals)
+        self.watched = tuple((slot, nodes[slot]) for slot in self.slots if nodes[slot] in residuals)
+        # by node, not by slot: an operation that changes nothing (a copy to the same dtype) gives another slot to its operand's node
+        slot_of = {nodes[slot]: slot for slot in trace.leaf_tensors}
+        self.source_slots = tuple((node, slot_of[node]) for node in spec.sources if node.op == "input")
+        slot_of |= {nodes[slot]: slot for found in (trace.hooked, trace.cuts) for slot in found}
+        self.leaf_slots = tuple(slot_of[node] for node in spec.leaves)
 
 
 running: set[Trace] = set()
@@ -164,6 +192,8 @@ def find_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[int, 
             return other
     entry = compile_plan(trace, slots, donations, stops)
     automaton.add_plan(state, key, entry)
+    if not trace.segment:
+        segments.note_plan(state)
     return entry
 
 
@@ -191,7 +221,9 @@ def compile_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[in
     )
     entry = PlanEntry(engines.current().compile(graph), slots, positions)
     _use_native_recorder()
-    entry.spec, entry.grad_slots, entry.freed_slots = spec, tuple(grad_slots), frozenset(freed_slots)
+    entry.freed_slots = frozenset(freed_slots)
+    if spec is not None:
+        entry.keep(trace, spec, grad_slots)
     return entry
 
 
@@ -227,13 +259,12 @@ def _inputs(nodes: Sequence[Node], count: int) -> tuple[Node, ...]:
 
 def hand_over(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], outputs: Sequence[Buffer]) -> None:
     """Give the results to their tensors, and keep what a later backward pass needs."""
-    fragment = _fragment(trace, entry, outputs) if entry.spec is not None else None
-    grad_index = {slot: i for i, slot in enumerate(entry.grad_slots)}
-    if fragment is not None and fragment.spec.residuals:
-        residuals, nodes = set(fragment.spec.residuals), trace.nodes()
-        for slot, handles in by_slot.items():
-            if nodes[slot] in residuals:
-                fragment.watch(nodes[slot], handles[0])
+    fragment = _fragment(trace, entry.spec, entry, outputs) if entry.spec is not None else None
+    grad_index = entry.grad_index
+    if fragment is not None:
+        for slot, node in entry.watched:
+            if slot in by_slot:
+                fragment.watch(node, by_slot[slot][0])
     for slot, position in zip(entry.slots, entry.positions, strict=True):
         for handle in by_slot.get(slot, ()):
             if slot in grad_index and fragment is not None:
@@ -247,26 +278,19 @@ def hand_over(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], 
             handle._trace = None
 
 
-def _fragment(trace: Trace, entry: PlanEntry, outputs: Sequence[Buffer]) -> Fragment:
-    spec = entry.spec
-    if spec is None:
-        raise TrineError("a fragment needs its specification")
+def _fragment(trace: Trace, spec: FragmentSpec, entry: PlanEntry, outputs: Sequence[Buffer]) -> Fragment:
     tensors: dict[Node, Handle] = {}
     for node, buffer in zip(spec.residuals, outputs[len(outputs) - len(spec.residuals) :], strict=True):
         tensors[node] = concrete(buffer, Meta.of(node.shape, node.dtype))
-    nodes = trace.nodes()
-    # by node, not by slot: an operation that changes nothing (a copy to the same dtype) gives another slot to its operand's node
-    leaf_tensors = {nodes[slot]: tensor for slot, tensor in trace.leaf_tensors.items()}
-    receivers = leaf_tensors | {nodes[slot]: r for found in (trace.hooked, trace.cuts) for slot, r in found.items()}
-    scalars = {}
-    for node in spec.sources:
-        if node.op == "scalar":
-            scalars[node] = trace.scalars[node.attrs[0]]
-        else:
-            tensors[node] = leaf_tensors[node]
-    fragment = Fragment(spec, tensors, scalars, [receivers[n] for n in spec.leaves])
-    for node in tensors:
-        if node.op == "input" and node in trace.state.overwritten:
+    leaf_tensors, hooked, cuts = trace.leaf_tensors, trace.hooked, trace.cuts
+    for node, slot in entry.source_slots:
+        tensors[node] = leaf_tensors[slot]
+    scalars = {node: trace.scalars[node.attrs[0]] for node in spec.sources if node.op == "scalar"}
+    receivers = [cuts[slot] if slot in cuts else hooked[slot] if slot in hooked else leaf_tensors[slot] for slot in entry.leaf_slots]
+    fragment = Fragment(spec, tensors, scalars, receivers)
+    fragment.is_segment = trace.is_segment
+    for node in trace.state.overwritten:
+        if node.op == "input" and node in fragment.versions:
             fragment.versions[node] = -1  # written after it was read here: its old value is gone
     return fragment
 
@@ -283,7 +307,7 @@ class _Consumed(Fragment):
     """Stands for a graph whose values are gone."""
 
     def __init__(self) -> None:
-        self.freed = True
+        self.freed, self.is_segment = True, False
         self.sequence = -1
 
 

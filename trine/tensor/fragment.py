@@ -168,9 +168,10 @@ class Fragment:
             output number) that its value came from at the flush, or None (the tensor may be written, and have another, since).
         watched: for residuals that the program holds too: their tensors and versions.
         freed: True once a backward pass without retain_graph has been here.
+        is_segment: whether it is a segment of a loop, whose gradients are a recording of their own.
     """
 
-    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "origins", "watched", "freed")
+    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "origins", "watched", "freed", "is_segment")
 
     def __init__(
         self, spec: FragmentSpec, tensors: Mapping[Node, Handle], scalars: Mapping[Node, float | int], leaf_tensors: Sequence[object]
@@ -184,6 +185,7 @@ class Fragment:
         self.origins = [getattr(t, "_fragment", None) for t in leaf_tensors]
         self.watched: dict[Node, tuple[weakref.ref[Handle], int]] = {}
         self.freed = False
+        self.is_segment = False
 
     def watch(self, node: Node, tensor: Handle) -> None:
         """Note that `tensor` has the value of a residual: changing it in place before backward is an error."""
@@ -224,7 +226,7 @@ class FlushedCut(Fragment):
 
     def __init__(self, cut: Any) -> None:
         self.sequence = next(_sequence)
-        self.freed = False
+        self.freed = self.is_segment = False
         self.cut = cut
 
     def release(self) -> None:

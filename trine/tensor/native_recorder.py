@@ -9,6 +9,7 @@ with TRINE_NATIVE_RECORDER=0.
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 import sys
 import threading
@@ -178,11 +179,15 @@ native: NativeRecorder | None = None
 """The native recorder, once it is installed."""
 is_decided = False
 """True when `install` need not be called any more."""
+_thread: threading.Thread | None = None
 
 
 def install() -> None:
-    """Use the native recorder from now on if this interpreter and the settings allow it; called when a program was compiled."""
-    global native, is_decided
+    """Use the native recorder from now on if this interpreter and the settings allow it; called when a program was compiled.
+
+    Where its code has to be compiled first, that is done on a thread beside the program, which goes on with the Python functions meanwhile.
+    """
+    global is_decided, _thread
     engine = engines.current()
     if is_decided or engine.name != "native":
         return
@@ -192,8 +197,27 @@ def install() -> None:
         is_decided = True
         if not config.settings.native_recorder or not builtin.is_supported() or record is not recorder.record:
             return
-        try:
-            native = NativeRecorder(engine)
-        except (TrineError, OSError, AttributeError):  # unknown layout, no executable memory, a function of the C API that is missing
+        from trine.engines.native import NativeEngine, is_recorder_cached
+
+        if not isinstance(engine, NativeEngine) or is_recorder_cached(engine):
+            _enable(engine)
             return
-        native.enable()
+        os.register_at_fork(before=wait)  # a child must not find the compiler's locks taken
+        _thread = threading.Thread(target=_enable, args=(engine,), name="trine-recorder")
+        _thread.start()
+
+
+def wait() -> None:
+    """Wait until `install` has done all that it began."""
+    if _thread is not None:
+        _thread.join()
+
+
+def _enable(engine: Any) -> None:
+    global native
+    try:
+        made = NativeRecorder(engine)
+    except (TrineError, OSError, AttributeError):  # unknown layout, no executable memory, a function of the C API that is missing
+        return
+    native = made
+    made.enable()

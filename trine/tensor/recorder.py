@@ -14,6 +14,7 @@ from trine import config, dtypes
 from trine.core import build
 from trine.core.graph import Node, context
 from trine.errors import ArgumentError, DTypeError, message
+from trine.tensor import segments
 from trine.tensor.handle import Handle
 from trine.tensor.memory_view import contiguous_piece, piece_of
 from trine.tensor.state import Meta, State, automaton, max_records, user_source
@@ -47,6 +48,7 @@ class Trace:
         leaves: buffers of the concrete tensors used here; leaf_tensors: slot -> tensor; leaf_nodes: slot -> Node position.
         donors: id of a leaf tensor that was written in place -> position of its old buffer in `leaves`.
         hooked: slot -> tensor with gradient hooks. cuts: slot -> custom function whose backward takes over there.
+        segment: results of a segment, if this recording goes on where one ended, else 0; is_segment: whether it was cut as one.
     """
 
     __slots__ = (
@@ -63,6 +65,8 @@ class Trace:
         "_nodes",
         "_nodes_state",
         "closed",
+        "segment",
+        "is_segment",
     )
 
     def __init__(self, state: State) -> None:
@@ -79,6 +83,8 @@ class Trace:
         self._nodes: list[Node] = []
         self._nodes_state: State | None = None
         self.closed = False
+        self.segment = 0
+        self.is_segment = False
 
     def nodes(self) -> list[Node]:
         """Return the node of every slot so far (extended from where the last call left off)."""
@@ -127,6 +133,8 @@ class Trace:
             key = (LEAF, meta, position)
         state = self.state.find(key)
         if state is None:
+            if _end_segment(self):
+                return local.trace.slot_of(tensor)
             node = build.input(position, meta.shape, meta.dtype, meta.requires_grad)
             state = self.advance(key, (node,))
         self.state = state  # first: an interrupt may come after a call
@@ -234,6 +242,8 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
         return record(builder, operands, *attrs)
     state = trace.state.find(key)
     if state is None:
+        if _end_segment(trace):
+            return record(builder, operands, *attrs)
         if trace.state.end >= max_records() and not local.in_pass:
             flush()
             return record(builder, operands, *attrs)
@@ -250,6 +260,23 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
     if local.eager and not local.in_pass:
         flush()
     return results[0] if state.info is None else results
+
+
+def _end_segment(trace: Trace) -> bool:
+    """Run the recording if it is cut here as a segment; return whether it was."""
+    state, length = trace.state, trace.segment
+    if not state.segment and length and not state.lengths and segments.ends_segment(state, length):
+        segments.cut_after(state, length)
+    if not state.segment or local.in_pass or trace is not local.trace:
+        return False
+    trace.is_segment = True
+    try:
+        flush()
+    except BaseException:
+        trace.is_segment = False
+        raise
+    local.trace.segment = state.segment
+    return True
 
 
 def number(value: Any) -> float | int | bool | complex:

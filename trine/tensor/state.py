@@ -50,6 +50,9 @@ class EagerTransitions(dict[Hashable, "State"]):
         return None
 
 
+_NO_LENGTHS: frozenset[int] = frozenset()
+
+
 class State:
     """One step of a program's path.
 
@@ -65,6 +68,8 @@ class State:
         freed: nodes that a backward pass has consumed (without retain_graph).
         plans: plans of flushes in this State, by (live slots, donations).
         info: what a backward step remembers: (slot of a leaf, slot of its gradient) pairs.
+        segment: if not 0, recordings are run when they go on from here, and have so many results in their last segment
+            (`trine.tensor.segments`); lengths: of the loops that have passed here.
     """
 
     __slots__ = (
@@ -80,6 +85,8 @@ class State:
         "freed",
         "plans",
         "info",
+        "segment",
+        "lengths",
     )
 
     def __init__(self, parent: State | None, nodes: tuple[Node, ...], grad_enabled: bool, eager: bool = False) -> None:
@@ -95,6 +102,8 @@ class State:
         self.freed: frozenset[Node] = parent.freed if parent is not None else frozenset()
         self.plans: dict[PlanKey, PlanEntry] = {}
         self.info: Any = None
+        self.segment = 0
+        self.lengths: frozenset[int] = _NO_LENGTHS
 
     def find(self, key: Hashable) -> State | None:
         """Return the State after a transition, or None if it is new."""
