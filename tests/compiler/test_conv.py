@@ -201,8 +201,11 @@ EPILOGUES = {
 @targets
 @pytest.mark.parametrize("case", EPILOGUES, ids=lambda name: name)
 def test_epilogue(case: str, target: Target) -> None:
-    """relu(conv(x, w) + bias) in one command, stored to another array."""
-    x_shape, w_shape, attrs = EPILOGUES[case]
+    check_epilogue(*EPILOGUES[case], target)
+
+
+def check_epilogue(x_shape: tuple[int, ...], w_shape: tuple[int, ...], attrs: ConvAttributes, target: Target) -> None:
+    """Check relu(conv(x, w) + bias) in one command, stored to another array."""
     rng = np.random.default_rng(0)
     x, w, bias = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
     x_node, w_node = (build.input(i, s, dtypes.float32) for i, s in enumerate((x_shape, w_shape)))

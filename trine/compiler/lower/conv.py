@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from trine import dtypes
+from trine.compiler.lower import winograd
 from trine.compiler.lower.conv_geometry import AxisGeometry, ConvAttributes, forward_axis, input_grad_axis, spatial_shape
 from trine.compiler.lower.conv_half import lower_in_float32
 from trine.compiler.lower.conv_layout import Temporaries, is_channels_last, layout_command, to_channels_last
@@ -54,7 +55,7 @@ def lower_conv(
         return lower_in_float32(target, lower, (x, w), y, temporaries, threads, nodes)
     check_supported("conv", x, w, y)
     shape = _forward_shape(x.shape, w.shape, y.shape, attrs)
-    return _lower(target, "conv", x, w, y, shape, temporaries, nodes, epilogue)
+    return _lower(target, "conv", x, w, y, attrs, shape, temporaries, nodes, epilogue)
 
 
 def lower_conv_input_grad(
@@ -72,7 +73,7 @@ def lower_conv_input_grad(
         return lower_in_float32(target, lower, (gy, w), gx, temporaries, threads, nodes)
     check_supported("conv_input_grad", gy, w, gx)
     shape = _input_grad_shape(gy.shape, w.shape, gx.shape, attrs)
-    return _lower(target, "conv_input_grad", gy, w, gx, shape, temporaries, nodes)
+    return _lower(target, "conv_input_grad", gy, w, gx, attrs, shape, temporaries, nodes)
 
 
 def check_supported(name: str, x: Value, w: Value, y: Value) -> None:
@@ -114,8 +115,8 @@ def _conv_shape(
 
 
 def _lower(
-    target: Target, name: str, x: Value, w: Value, y: Value, shape: ConvShape, temporaries: Temporaries, nodes: tuple[Node, ...],
-    epilogue: LoopNest | None = None,
+    target: Target, name: str, x: Value, w: Value, y: Value, attrs: ConvAttributes, shape: ConvShape, temporaries: Temporaries,
+    nodes: tuple[Node, ...], epilogue: LoopNest | None = None,
 ) -> list[Command]:  # fmt: skip
     if 0 in y.shape:
         return []
@@ -128,10 +129,15 @@ def _lower(
             raise UnsupportedError(message(f"{name}: an epilogue needs a channels-last result", fix="lower it as a command of its own"))
         function, integers = lower_tile(epilogue)
         extra, entries, nodes = tile_operands(epilogue), [*integers, function], nodes + epilogue.nodes
-    plan = plan_conv(target, dtype, shape, 2 * len(extra) + len(entries))
     commands: list[Command] = []
     x_last = to_channels_last(target, x, temporaries, commands, nodes)
     y_last = y if is_last else temporaries((y.shape[0], *y.shape[2:], y.shape[1]), dtype)
+    if winograd.serves(w, attrs, x, y):
+        commands += winograd.lower_winograd(target, name, x_last, w, y_last, shape, temporaries, nodes, (extra, entries))
+        if y_last is not y:
+            commands.append(layout_command(target, y_last, y, y.shape, nodes, to_channels_first=True))
+        return commands
+    plan = plan_conv(target, dtype, shape, 2 * len(extra) + len(entries))
     packed = temporaries(plan.packed_shape, dtype)
     commands.append(
         Command(

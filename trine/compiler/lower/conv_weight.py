@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from trine.compiler.lower import winograd
 from trine.compiler.lower.conv import check_supported
 from trine.compiler.lower.conv_geometry import MIN_UNITS, ConvAttributes, even_part, forward_axis, spatial_shape, tiling
 from trine.compiler.lower.conv_half import lower_in_float32
 from trine.compiler.lower.conv_layout import Temporaries, to_channels_last
 from trine.compiler.lower.conv_plan import row_major
 from trine.compiler.lower.conv_pointwise import lower_pointwise_weight, serves_weight
+from trine.compiler.lower.winograd_weight import lower_winograd_weight
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.conv_micro import VECTORS, max_rows, panel_width, weight_micro
@@ -54,10 +56,13 @@ def lower_conv_weight_grad(
     if 0 in gw.shape:
         return []
     dtype = gw.dtype
-    plan = _plan(target, dtype, x.shape, gy.shape, gw.shape, attrs)
     commands: list[Command] = []
     x_last = to_channels_last(target, x, temporaries, commands, nodes)
     gy_last = to_channels_last(target, gy, temporaries, commands, nodes)
+    if winograd.serves(gw, attrs, x, gy):
+        shapes = (x.shape, gy.shape)
+        return commands + lower_winograd_weight(target, x_last, gy_last, gw, shapes, attrs, temporaries, threads, nodes)
+    plan = _plan(target, dtype, x.shape, gy.shape, gw.shape, attrs)
     partial = temporaries(plan.partial_shape, dtype)
     commands.append(
         Command(

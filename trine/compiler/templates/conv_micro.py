@@ -96,7 +96,7 @@ class Pixels:
         return self.f.gep(pointer, self.f.mul(self.p_stride, rest) if rest > 1 else self.p_stride) if rest else pointer
 
 
-def _begin(f: Function, v: Vectors, addresses: list[str], masks: list[str], accumulate: str, *, aligned: bool) -> list[str]:
+def begin_sums(f: Function, v: Vectors, addresses: list[str], masks: list[str], accumulate: str, *, aligned: bool) -> list[str]:
     """Return the initial accumulators: 0, or what the addresses hold if `accumulate`."""
     load, go, before = f.label("a"), f.label("g"), f.block
     f.cond_br(f.icmp("ne", accumulate, 0), load, go)
@@ -150,7 +150,7 @@ def _emit_conv(target: Target, dtype: DType, q: int, p: int, vectors: int, maske
 
     masks = make_masks()
     outputs = _vector_addresses(f, v, _tile_rows(f, "%y", q, p, "%yq", "%yp"), vectors)
-    accumulators = _begin(f, v, outputs, masks * (q * p), "%accumulate", aligned=False)
+    accumulators = begin_sums(f, v, outputs, masks * (q * p), "%accumulate", aligned=False)
     pixels = Pixels(f, q, p, "%aq", "%ap")
     b_step = VECTORS * v.bytes
     with f.loop(0, "%count", 1, [("ptr", "%b"), *((v.type, a) for a in accumulators)]) as run:
@@ -165,7 +165,7 @@ def _emit_conv(target: Target, dtype: DType, q: int, p: int, vectors: int, maske
             length = f.load("i64", f.gep(entry, 1, "i64"), 8)
             row = f.load("i64", f.gep(entry, 2, "i64"), 8)
             inside = f.value(f"and i1 {f.icmp('sge', row, '%first_row')}, {f.icmp('slt', row, '%end_row')}")
-            sums = _channels(f, v, pixels, pixels.pointers(base), b, sums, f.select(inside, length, 0), vectors)
+            sums = broadcast_rows(f, v, pixels, pixels.pointers(base), b, sums, f.select(inside, length, 0), vectors)
             run.next = [f.gep(b, f.mul(length, b_step)), *sums]
     # Made anew, so that no mask takes a register through the loops.
     for value, address, mask in zip(run.out[1:], outputs, make_masks() * (q * p), strict=True):
@@ -187,10 +187,10 @@ def _tap(f: Function, v: Vectors, pixels: Pixels, pointers: list[str], b: str, s
     return result
 
 
-def _channels(
+def broadcast_rows(
     f: Function, v: Vectors, pixels: Pixels, pointers: list[str], b: str, sums: list[str], length: str, vectors: int
 ) -> list[str]:
-    """The loops over the channels of a run, unrolled and rest; returns the accumulators after it."""
+    """The loops over `length` adjacent elements of each pixel and rows of a panel of b, unrolled and rest; the accumulators after it."""
     count, b_step = len(pointers), VECTORS * v.bytes
     unroll = 4 if pixels.q * pixels.p <= _UNROLLED_ROWS else 1
     whole = f.band(length, -unroll) if unroll > 1 else length
@@ -238,7 +238,7 @@ def _emit_weight(target: Target, dtype: DType, q: int, p: int, depthwise: bool) 
     panel = VECTORS * v.bytes
     outputs = _vector_addresses(f, v, _tile_rows(f, "%d", q, p, "%dq", panel), VECTORS)
     masks = [""] * len(outputs)
-    sums = _begin(f, v, outputs, masks, "%accumulate", aligned=True)
+    sums = begin_sums(f, v, outputs, masks, "%accumulate", aligned=True)
     with f.loop(0, "%nn", 1, [(v.type, s) for s in sums]) as image:
         a0, b0 = f.gep("%a", f.mul(image.index, "%an")), f.gep("%b", f.mul(image.index, "%bn"))
         with f.loop(0, "%nh", 1, [(v.type, s) for s in image.carried]) as row:

@@ -116,39 +116,43 @@ def _emit_pack(target: Target, dtype: DType) -> str:
     v = Vectors(f, target, dtype)
     g = {name: f.param(4 + i) for i, name in enumerate(PACK_FIELDS)}
     source, to = f.operand(0), f.operand(1)
-    table = f.gep("%params", g["tap_table"], "i64")
-    row_bytes = VECTORS * v.bytes
     with f.loop("%begin", "%end") as panel:
-        group, within = f.udiv(panel.index, g["group_panels"]), f.urem(panel.index, g["group_panels"])
-        panel_source = f.gep(source, f.mul(group, g["group_bytes"]))
-        panel_to = f.gep(to, f.mul(panel.index, g["panel_bytes"]))
-        with f.loop(0, VECTORS) as half:
-            first = f.add(f.mul(within, VECTORS * v.lanes), f.mul(half.index, v.lanes))
-            remaining = f.sub(g["lane_count"], first)
-            mask = f.lane_mask(remaining, v.lanes)
-            # Lanes past the end read the last valid one and are cleared.
-            lanes = [f.mul(f.min(f.add(first, i), f.sub(g["lane_count"], 1)), g["lane_bytes"]) for i in range(v.lanes)]
-            half_to = f.gep(panel_to, f.mul(half.index, v.bytes))
-            with f.loop(0, g["outer"]) as outer:
-                base = f.gep(panel_source, f.mul(outer.index, g["outer_bytes"]))
-                pointers = [f.gep(base, lane) for lane in lanes]
-
-                def square(column: str, column_mask: str) -> None:
-                    offset = f.mul(column, v.size)
-                    block = transpose(f, v, [v.load(f.gep(p, offset), column_mask) for p in pointers])
-
-                    def put(i: int) -> None:
-                        j = f.add(column, i)
-                        tap = f.load("i64", f.gep(table, f.urem(j, g["taps"]), "i64"), 8)
-                        row = f.add(f.add(tap, f.udiv(j, g["taps"])), outer.index)
-                        value = f.value(f"select <{v.lanes} x i1> {mask}, {v.type} {block[i]}, {v.type} {v.zero}")
-                        v.store(value, f.gep(half_to, f.mul(row, row_bytes)), aligned=True)
-
-                    _for_rows(f, v.lanes, f.sub(g["columns"], column), bool(column_mask), put)
-
-                _columns(f, v, g["columns"], square)
+        emit_pack_panel(f, v, g, source, panel.index, f.gep(to, f.mul(panel.index, g["panel_bytes"])))
     f.ret()
     return module.text()
+
+
+def emit_pack_panel(f: Function, v: Vectors, g: dict[str, str], source: str, panel: str, panel_to: str) -> None:
+    """Write panel number `panel` of the weights `source` to `panel_to`; `g` are PACK_FIELDS (of which panel_bytes is not used)."""
+    table = f.gep("%params", g["tap_table"], "i64")
+    row_bytes = VECTORS * v.bytes
+    group, within = f.udiv(panel, g["group_panels"]), f.urem(panel, g["group_panels"])
+    panel_source = f.gep(source, f.mul(group, g["group_bytes"]))
+    with f.loop(0, VECTORS) as half:
+        first = f.add(f.mul(within, VECTORS * v.lanes), f.mul(half.index, v.lanes))
+        remaining = f.sub(g["lane_count"], first)
+        mask = f.lane_mask(remaining, v.lanes)
+        # Lanes past the end read the last valid one and are cleared.
+        lanes = [f.mul(f.min(f.add(first, i), f.sub(g["lane_count"], 1)), g["lane_bytes"]) for i in range(v.lanes)]
+        half_to = f.gep(panel_to, f.mul(half.index, v.bytes))
+        with f.loop(0, g["outer"]) as outer:
+            base = f.gep(panel_source, f.mul(outer.index, g["outer_bytes"]))
+            pointers = [f.gep(base, lane) for lane in lanes]
+
+            def square(column: str, column_mask: str) -> None:
+                offset = f.mul(column, v.size)
+                block = transpose(f, v, [v.load(f.gep(p, offset), column_mask) for p in pointers])
+
+                def put(i: int) -> None:
+                    j = f.add(column, i)
+                    tap = f.load("i64", f.gep(table, f.urem(j, g["taps"]), "i64"), 8)
+                    row = f.add(f.add(tap, f.udiv(j, g["taps"])), outer.index)
+                    value = f.value(f"select <{v.lanes} x i1> {mask}, {v.type} {block[i]}, {v.type} {v.zero}")
+                    v.store(value, f.gep(half_to, f.mul(row, row_bytes)), aligned=True)
+
+                _for_rows(f, v.lanes, f.sub(g["columns"], column), bool(column_mask), put)
+
+            _columns(f, v, g["columns"], square)
 
 
 # --- sums of partial weight gradients ----------------------------------------------------------------------------------------------------
