@@ -140,23 +140,25 @@ def test_half_conversions_of_every_pattern(name: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 @pytest.mark.parametrize("dtype", [int32, int64], ids=lambda d: d.name)
-def test_check_index(target: Target, dtype: DType) -> None:
+@pytest.mark.parametrize("wraps", [True, False])
+def test_check_index(target: Target, dtype: DType, wraps: bool) -> None:
     x, y = row_major((41,), dtype), row_major((41,), dtype, "output")
     nest = LoopNest(
         *([Axis(41)], [Access(x, 0, (1,)), Access(y, 0, (1,))]),
-        [Instruction("load", (), dtype, (0,)), Instruction("check_index", (0,), dtype, (7,))],
+        [Instruction("load", (), dtype, (0,)), Instruction("check_index", (0,), dtype, (7, wraps))],
         [(1, 1)],
     )
-    values = np.arange(41) % 14 - 7
+    values = np.arange(41) % (14 if wraps else 7) - (7 if wraps else 0)
     arrays: Arrays = {x: value_array(x, values), y: value_array(y)}
     run_native(nest, arrays, target)
     np.testing.assert_array_equal(arrays[y], values % 7)
-    values[37] = 9
-    arrays = {x: value_array(x, values), y: value_array(y)}
-    with pytest.raises(KernelStatusError) as error:
-        run_native(nest, arrays, target, node_id=lambda node: 5)
-    assert error.value.args[0] == (1, 5, 9, 7)
-    assert arrays[y][37] == 6
+    for bad, nearest in ((9, 6), (-8 if wraps else -1, 0)):
+        values[37] = bad
+        arrays = {x: value_array(x, values), y: value_array(y)}
+        with pytest.raises(KernelStatusError) as error:
+            run_native(nest, arrays, target, node_id=lambda node: 5)
+        assert error.value.args[0] == (1, 5, bad, 7)
+        assert arrays[y][37] == nearest
 
 
 def test_unsupported_lists_what_has_no_kernel() -> None:

@@ -207,6 +207,8 @@ def test_check_index():
     for dtype in (int32, int64):
         index = np.array([0, -1, 4, -5], dtype.numpy)
         np.testing.assert_array_equal(run(build.check_index, (index, dtype), size=5), [0, 4, 4, 0])
+    with pytest.raises(IndexOutOfRangeError, match="index -1 on an axis of size 5"):
+        run(build.check_index, (np.array([0, -1]), int64), size=5, wraps=False)
     for bad in (5, -6):
         with pytest.raises(IndexOutOfRangeError, match=f"index {bad} on an axis of size 5"):
             run(build.check_index, (np.array([0, bad]), int64), size=5)

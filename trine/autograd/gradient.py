@@ -14,6 +14,7 @@ SOURCES = frozenset(("input", "scalar", "const", "iota"))
 """Primitives without operands: a gradient graph may read them again at no cost."""
 
 Hook = Callable[[Node], Node]
+Observer = Callable[[Node, Sequence[Node | None]], None]
 
 
 class Override(NamedTuple):
@@ -65,6 +66,7 @@ def gradient(
     inputs: Sequence[Node],
     overrides: Overrides | None = None,
     hooks: Mapping[Node, Hook] | None = None,
+    observe: Observer | None = None,
 ) -> list[Node | None]:
     """Return the gradients of ``sum(output * output_gradient)`` with respect to `inputs`.
 
@@ -75,6 +77,7 @@ def gradient(
         overrides: gradient rules for single nodes: a function from the node's gradient to one gradient per operand, or an
             `Override` that also names the operands.
         hooks: functions applied to a node's finished gradient before it flows on.
+        observe: called with each node on the way and the gradients of its operands.
 
     Returns:
         One node per input, of its shape and dtype; None where no gradient flows from any output.
@@ -113,6 +116,8 @@ def gradient(
             operands, operand_gradients = override.operands, override.rule(node_gradient)
         else:
             operands, operand_gradients = node.inputs, override(node_gradient)
+        if observe is not None:
+            observe(node, operand_gradients)
         if node not in targets:
             del gradients[node]
         for operand, contribution in zip(operands, operand_gradients, strict=True):

@@ -247,9 +247,12 @@ def stop_gradient(x: Node) -> Node:
     return make("stop_gradient", (x,)) if x.requires_grad else x
 
 
-def check_index(x: Node, size: int) -> Node:
-    """Return indices wrapped into [0, size); at run time IndexOutOfRangeError where one lies outside [-size, size)."""
-    return make("check_index", (x,), (canonical_shape(size, "check_index")[0],))
+def check_index(x: Node, size: int, wraps: builtins.bool = True) -> Node:
+    """Return indices wrapped into [0, size); at run time IndexOutOfRangeError where one lies outside [-size, size).
+
+    Without `wraps` (labels, row numbers) a negative one is out of range too.
+    """
+    return make("check_index", (x,), (canonical_shape(size, "check_index")[0], wraps))
 
 
 # --- binary and select --------------------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ _rows("conj", "unary", 1, "", S.same, Same("c"))
 _rows("cast", "typed unary", 1, "dtype", S.same, D.target)
 _rows("bitcast", "typed unary", 1, "dtype", S.same, D.same_size_target, is_differentiable=False)
 _rows("stop_gradient", "typed unary", 1, "", S.same, Same(ANY), is_differentiable=False)
-_rows("check_index", "typed unary", 1, "size", S.same, D.index)
+_rows("check_index", "typed unary", 1, "size wraps", S.same, D.index)
 
 _rows("add sub mul pow", "binary", 2, "", S.broadcasting, Same(NUMBER))
 _rows("div", "binary", 2, "", S.broadcasting, Same(MATH))

@@ -81,14 +81,15 @@ def _cast(node: Node, x: Array) -> Array:
 
 
 def _check_index(node: Node, index: Array) -> Array:
-    size = node.attrs[0]
-    outside = (index < -size) | (index >= size)
+    size, wraps = node.attrs
+    lowest = -size if wraps else 0
+    outside = (index < lowest) | (index >= size)
     if outside.any():
         raise IndexOutOfRangeError(
             message(
                 "index out of range",
                 received=f"index {int(index[outside].flat[0])} on an axis of size {size}",
-                expected=f"an index from {-size} to {size - 1}" if size else "no index: the axis is empty",
+                expected=f"an index from {lowest} to {size - 1}" if size else "no index: the axis is empty",
                 where=node.source,
             )
         )

@@ -21,6 +21,7 @@ from trine.runtime import executor
 from trine.runtime.memory import Buffer
 from trine.runtime.objects import LoadedObject, load
 from trine.runtime.plan import HostCall, Launch, Output, Placement, Plan, Timing
+from trine.runtime.status import NOT_NEGATIVE
 
 _MAX_ADDRESSES = 1 << 14
 
@@ -125,7 +126,7 @@ def _placement(value: Value) -> Placement:
 
 
 def _name(node: Node) -> str:
-    return "index" if node.op == "check_index" else node.op
+    return node.op if node.op != "check_index" else "index" if node.attrs[1] else NOT_NEGATIVE
 
 
 def scalar_kinds(order: Sequence[Node]) -> str:

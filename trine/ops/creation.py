@@ -355,7 +355,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
 
 def _one_hot_nodes(index: Node, num_classes: int) -> Node:
     rank = len(index.shape)
-    index = as_dtype(b.check_index(as_dtype(index, dtypes.int64), num_classes), dtypes.int64)
+    index = as_dtype(b.check_index(as_dtype(index, dtypes.int64), num_classes, wraps=False), dtypes.int64)
     shape = (*index.shape, num_classes)
     return b.cast(b.eq(b.unsqueeze(index, rank), b.iota(shape, rank)), dtypes.int64)
 

@@ -66,9 +66,7 @@ def checked_labels(target: Node, num_classes: int, ignore_index: int, op: str) -
     target = as_dtype(target, dtypes.int64)
     zero = number(0, target)
     counts = b.ne(target, number(ignore_index, target))
-    # Labels are not Python indices: a negative one is an error, so it moves below the range that check_index wraps.
-    outside = b.where(b.lt(target, zero), b.sub(target, size(num_classes, dtypes.int64)), target)
-    return b.check_index(b.where(counts, outside, zero), num_classes), counts
+    return b.check_index(b.where(counts, target, zero), num_classes, wraps=False), counts
 
 
 def picked(x: Node, labels: Node, axis: int) -> Node:

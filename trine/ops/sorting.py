@@ -261,12 +261,12 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 
 def _bincount(x: Node, length: int) -> Node:
     ones = b.full(1, x.shape, dtypes.int64)
-    return b.put(b.full(0, (length,), dtypes.int64), b.check_index(as_dtype(x, dtypes.int64), length), ones, 0, "add")
+    return b.put(b.full(0, (length,), dtypes.int64), b.check_index(as_dtype(x, dtypes.int64), length, wraps=False), ones, 0, "add")
 
 
 def _bincount_weighted(x: Node, weights: Node, length: int) -> Node:
     weights = weights if weights.dtype.is_floating_point else as_dtype(weights, dtypes.float64)
-    return b.put(b.full(0, (length,), weights.dtype), b.check_index(as_dtype(x, dtypes.int64), length), weights, 0, "add")
+    return b.put(b.full(0, (length,), weights.dtype), b.check_index(as_dtype(x, dtypes.int64), length, wraps=False), weights, 0, "add")
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:

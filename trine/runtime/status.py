@@ -9,6 +9,8 @@ from trine.errors import IndexOutOfRangeError, TrineError, message
 
 STATUS_WORDS = 4
 INDEX_OUT_OF_RANGE = 1
+NOT_NEGATIVE = "number of a class or row"
+"""Name of an operation whose indices do not count from the end when they are negative."""
 
 
 def raise_status(words: Sequence[int], sources: Sequence[tuple[str, str | None]]) -> NoReturn:
@@ -19,13 +21,14 @@ def raise_status(words: Sequence[int], sources: Sequence[tuple[str, str | None]]
         sources: for each node id, the operation's name and the user's line.
 
     Raises:
-        IndexOutOfRangeError: code 1: an index is outside [-limit, limit).
+        IndexOutOfRangeError: code 1: an index is outside [-limit, limit), or [0, limit) for labels and row numbers.
         TrineError: any other code.
     """
     code, node, value, limit = words
     name, line = sources[node] if 0 <= node < len(sources) else ("operation", None)
     if code == INDEX_OUT_OF_RANGE:
-        expected = f"an index from {-limit} to {limit - 1}" if limit else "no index at all, since the axis has size 0"
+        lowest = 0 if name == NOT_NEGATIVE else -limit
+        expected = f"an index from {lowest} to {limit - 1}" if limit else "no index at all, since the axis has size 0"
         raise IndexOutOfRangeError(
             message(f"{name}: index out of range for an axis of size {limit}", received=value, expected=expected, where=line)
         )

@@ -46,9 +46,13 @@ class AliasGroup:
         tensor._alias = self
         tensor._alias_version = 0
 
-    def add(self, tensor: Handle) -> None:
-        """Add a member (and, now and then, forget those that are gone)."""
+    def add(self, tensor: Handle, source: Handle) -> None:
+        """Add a member made from another one (and, now and then, forget those that are gone)."""
         members = self.members
+        if source._version:
+            tensor._version = source._version
+        if source._counter:
+            tensor._counter = source._counter
         members.append(weakref.ref(tensor))
         if len(members) > self.limit:
             self.members = [reference for reference in members if reference() is not None]
@@ -109,6 +113,8 @@ class AliasGroup:
                 if member is not tensor:
                     _keep_receiver(member)
                     member._trace = None
+                    if member._counter == tensor._counter:
+                        member._version += 1
         self.members = alive
 
 
@@ -254,24 +260,27 @@ def _assign(tensor: Tensor, value: Tensor) -> bool:
     trace = local.trace
     if tensor._trace is trace or tensor._buffer is not None:
         _mark_overwritten(tensor._slot if tensor._trace is trace else trace.slot_of(tensor))
-    external = _is_external(tensor)
+    external = is_external(tensor)
     if meta.requires_grad and not new.requires_grad:
         stays_computed = local.grad_enabled and not is_leaf(tensor)
         value = record(_overwritten, (tensor, value)) if stays_computed else record(gradient_leaf, (value,))
     if group is not None:
         local.trace.slot_of(group.base)
-        external = external or _is_external(group.base)
+        external = external or is_external(group.base)
         group.write(tensor, value)
     take_value(tensor, value)
     if group is not None:
-        tensor._alias_version = group.version
+        # memory that somebody outside may write is read again the next time
+        is_copy = external and bool(tensor._path) and tensor._buffer is not None
+        tensor._alias_version = -1 if is_copy else group.version
     if value._meta.requires_grad and not new.requires_grad and not stays_computed and tensor._trace is not None:
         local.trace.leaf_tensors[tensor._slot] = tensor
     tensor._version += 1
     return external
 
 
-def _is_external(tensor: Handle) -> bool:
+def is_external(tensor: Handle) -> bool:
+    """True if somebody outside of Trine may see and write the tensor's memory."""
     return tensor._buffer is not None and tensor._buffer.external
 
 
@@ -318,7 +327,7 @@ def _assign_all(tensors: list[Tensor], values: tuple[Tensor, ...]) -> bool:
         if tensor._alias is not None:
             external = _assign(tensor, value) or external
             continue
-        external = external or _is_external(tensor)
+        external = external or is_external(tensor)
         take_value(tensor, value)
         if tensor._meta.requires_grad and tensor._trace is not None:
             trace.leaf_tensors[tensor._slot] = tensor

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trine.autograd.gradient import gradient
+from trine.autograd.gradient import Observer, gradient
 from trine.core import build
 from trine.core.graph import Node, context, topological_order
 from trine.errors import DTypeError, GradientError, ShapeError, message
-from trine.tensor.alias import assign, is_leaf
+from trine.tensor.alias import assign, is_leaf, share_value
 from trine.tensor.fragment import (
     KEEPS_NOTHING,
-    FlushedCut,
+    CallPiece,
     Fragment,
     consumed,
     gradient_leaves,
@@ -95,7 +95,7 @@ class Pass:
                 self._step_cut(slot, self.waiting.pop(slot))
             elif self.fragments:
                 fragment = max(self.fragments, key=lambda f: f.sequence)
-                if fragment.is_segment and self.trace.handles and not self.create_graph:
+                if fragment.is_segment and self.trace.handles and not self.create_graph and not local.levels:
                     flush()
                     continue
                 self._step_fragment(fragment, self.fragments.pop(fragment))
@@ -115,11 +115,12 @@ class Pass:
             self._enter_fragment(hooked[slot] if slot in hooked else self.seeded[slot], value)
         for slot in sorted(waiting, reverse=True):
             value = waiting[slot]
+            if slot in hooked:
+                value = run_hooks(hooked[slot], value)
             if slot in cuts:
-                for target, part in cuts[slot].backward(None, value, self):
-                    self.route(target, part)
+                self._add_to_fragment(cuts[slot].call.piece, cuts[slot].index, value)
             else:
-                self._enter_fragment(hooked[slot], run_hooks(hooked[slot], value))
+                self._enter_fragment(hooked[slot], value)
 
     def _enter_fragment(self, tensor: Any, value: Tensor) -> None:
         if tensor._fragment is None:
@@ -158,12 +159,16 @@ class Pass:
         asked: tuple[int, ...] = ()
         if self.wanted is not None:
             asked = tuple(sorted(t._slot for t in self.wanted.values() if t._trace is trace and t._buffer is None and not is_leaf(t)))
-        key = ("backward", slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
+        key: tuple[Hashable, ...] = ("backward", slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
+        if local.anomaly is not None:
+            key = (*key, local.anomaly.key())
         state = trace.state.find(key)
         if state is None:
             state = _backward_state(trace, key, slots, seed_slots, stops, asked, self.retain_graph, self.create_graph)
         trace.state = state
-        if self.start is not None:
+        if local.anomaly is not None:
+            local.anomaly.check(trace)
+        elif self.start is not None:
             _remember(self.start, state, trace, slots, self.retain_graph)
         wanted_slots = {t._slot: t for t in self.wanted.values() if t._trace is trace} if self.wanted is not None else {}
         for (slot, position), meta in zip(state.info, state.metas, strict=True):
@@ -183,11 +188,31 @@ class Pass:
         tensor = trace.hooked.get(slot)
         if tensor is not None:
             value = self._arrive(tensor, value)
-        if cut is not None:
-            for target, part in cut.backward(slot, value, self):
-                self.route(target, part)
-        else:
+        if cut is None:
             _merge(self.seeds, slot, value)
+            return
+        gradients = self.fragments.pop(cut.call.piece, {})
+        _merge(gradients, cut.index, value)
+        for other, its in trace.cuts.items():  # the call's other results that have their gradients: it is called once
+            if its.call is cut.call and other in self.waiting:
+                arrived = self.waiting.pop(other)
+                if other in trace.hooked:
+                    arrived = self._arrive(trace.hooked[other], arrived)
+                _merge(gradients, its.index, arrived)
+        self._step_call(cut.call.piece, gradients)
+
+    def _step_call(self, piece: CallPiece, gradients: dict[int, Tensor]) -> None:
+        """Call a custom function's backward with the gradients of its results."""
+        piece.check(())
+        self.visited.add(piece)
+        try:
+            parts = piece.call.backward(gradients)
+        except Exception as error:
+            if piece.call is not None and piece.call.source is not None:
+                error.add_note(f"in the backward of {piece.call.name}, which was called at {piece.call.source}")
+            raise
+        for target, part in parts:
+            self.route(target, part)
 
     def _arrive(self, tensor: Handle, value: Tensor) -> Tensor:
         """Run the hooks of a watched computed tensor, keep its gradient where that is asked for, and return what goes on."""
@@ -201,10 +226,8 @@ class Pass:
 
     def _step_fragment(self, fragment: Fragment, gradients: dict[int, Tensor]) -> None:
         """Gradients of a flushed piece: recorded here over its kept values."""
-        if isinstance(fragment, FlushedCut):
-            self.visited.add(fragment)
-            for target, part in fragment.cut.backward(None, gradients[0], self):
-                self.route(target, part)
+        if isinstance(fragment, CallPiece):
+            self._step_call(fragment, gradients)
             return
         spec = fragment.spec
         trace = local.trace
@@ -219,14 +242,18 @@ class Pass:
                 scalars.append(fragment.scalars[node])
                 slots.append(-1 if isinstance(fragment.scalars[node], float) else -2)
             else:
-                slots.append(trace.slot_of(fragment.tensors[node]))
+                slots.append(trace.slot_of(fragment.tensor(node)))
         seed_slots = tuple(trace.slot_of(gradients[i]) for i in indices)
-        key = ("fragment", spec, indices, seed_slots, tuple(slots), self.create_graph)
+        key: tuple[Hashable, ...] = ("fragment", spec, indices, seed_slots, tuple(slots), self.create_graph)
+        if local.anomaly is not None:
+            key = (*key, local.anomaly.key())
         state = trace.state.find(key)
         if state is None:
             state = _fragment_state(trace, key, fragment, indices, seed_slots, names, slots, self.create_graph)
         trace.state = state
         trace.scalars += scalars
+        if local.anomaly is not None:
+            local.anomaly.check(trace)
         receivers, origins = fragment.leaf_tensors, fragment.origins
         results = [
             (receivers[leaf], origins[leaf], spec.leaves[leaf], trace.result(state.slot + position, meta))
@@ -236,7 +263,11 @@ class Pass:
         for receiver, origin, node, value in results:
             if isinstance(receiver, Handle):
                 if node in spec.stops:
-                    self._continue_fragment(fragment, node, self._arrive(receiver, value))
+                    value = self._arrive(receiver, value)
+                    if receiver._fragment is not None and isinstance(receiver._fragment[0], CallPiece):
+                        self._add_to_fragment(*receiver._fragment, value)
+                    else:
+                        self._continue_fragment(fragment, node, value)
                 elif origin is None:
                     self.route(receiver, value)  # type: ignore[arg-type]
                 elif receiver._fragment is origin:
@@ -244,8 +275,7 @@ class Pass:
                 else:  # the tensor has been written since: the gradient is that of its former value
                     self._add_to_fragment(origin[0], origin[1], value)
             else:
-                for target, part in receiver.backward(None, value, self):
-                    self.route(target, part)
+                self._add_to_fragment(receiver.call.piece, receiver.index, value)
 
     def _continue_fragment(self, fragment: Fragment, node: Node, value: Tensor) -> None:
         """A hooked tensor inside a flushed piece: go on below it if it is one of the piece's results."""
@@ -262,7 +292,7 @@ def repeat_backward(tensor: Any, retain_graph: bool) -> bool:
     Returns False, with nothing done, if it is not.
     """
     trace = local.trace
-    if tensor._trace is not trace or not tensor._meta.requires_grad or trace.hooked or trace.cuts:
+    if tensor._trace is not trace or not tensor._meta.requires_grad or trace.hooked or trace.cuts or local.anomaly is not None:
         return False
     state = trace.state.find((_REPEAT, tensor._slot, retain_graph))
     if state is None:
@@ -325,7 +355,7 @@ def _backward_state(
     target_slots = [*(slot_of[n] for n in leaves), *asked]
     found = _with_mode(
         create_graph,
-        lambda: gradient(outputs, [nodes[s] for s in seed_slots], targets, overrides=stop_overrides(stops, outputs)),
+        lambda: gradient(outputs, [nodes[s] for s in seed_slots], targets, stop_overrides(stops, outputs), observe=_observer()),
     )
     if before.overwritten:
         stale = overwritten_reads([g for g in found if g is not None], set(topological_order(outputs)), before.overwritten)
@@ -365,9 +395,11 @@ def _fragment_state(
         outputs = [spec.outputs[i] for i in indices]
         # a hooked result that is a leaf of this piece is entered from above here, so it does not stop its own gradient
         stops = frozenset(n for n in spec.stops if n not in outputs)
-        found = gradient(outputs, seeds, spec.leaves, overrides=stop_overrides(stops, outputs))
+        found = gradient(outputs, seeds, spec.leaves, stop_overrides(stops, outputs), observe=_observer())
         mapping.update({s: s for s in seeds})
         found = [None if n in outputs else g for n, g in zip(spec.leaves, found, strict=True)]
+        if local.anomaly is not None:
+            local.anomaly.observed = [(n, i, substitute([g], mapping)[0]) for n, i, g in local.anomaly.observed]
         return substitute(found, mapping)
 
     found = _with_mode(create_graph, differentiate)
@@ -375,6 +407,10 @@ def _fragment_state(
     state = trace.advance(key, tuple(g for _, g in results))
     state.info = tuple((leaf, i) for i, (leaf, _) in enumerate(results))
     return state
+
+
+def _observer() -> Observer | None:
+    return None if local.anomaly is None else local.anomaly.observe
 
 
 def _with_mode(enabled: bool, function: Callable[[], Any]) -> Any:
@@ -407,7 +443,7 @@ def _merge(gradients: dict[int, Tensor], key: int, value: Tensor) -> None:
 def accumulate(tensor: Any, value: Tensor) -> None:
     """Add a gradient to `tensor.grad` (in place if there is one already)."""
     if tensor._grad is None:
-        tensor._grad = value
+        tensor._grad = share_value(value) if tensor._hooks else value  # a hook may have kept it
     else:
         assign(tensor._grad, add(tensor._grad, value))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trine import engines
 from trine.core.graph import Graph, Node
 from trine.tensor import recorder, segments
-from trine.tensor.fragment import FlushedCut, Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
+from trine.tensor.fragment import Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Trace, local, new_trace
 from trine.tensor.state import Meta, PlanKey, State, automaton
@@ -272,7 +272,8 @@ def hand_over(trace: Trace, entry: PlanEntry, by_slot: dict[int, list[Handle]], 
             elif slot in entry.freed_slots:
                 handle._fragment = (CONSUMED, 0)
             elif slot in trace.cuts:
-                handle._fragment = (FlushedCut(trace.cuts[slot]), 0)
+                cut = trace.cuts[slot]
+                handle._fragment = (cut.call.piece, cut.index)
             handle._alias = handle._alias  # gives the field a value of its own: it is read often from now on
             handle._buffer = outputs[position]
             handle._trace = None
@@ -286,12 +287,14 @@ def _fragment(trace: Trace, spec: FragmentSpec, entry: PlanEntry, outputs: Seque
     for node, slot in entry.source_slots:
         tensors[node] = leaf_tensors[slot]
     scalars = {node: trace.scalars[node.attrs[0]] for node in spec.sources if node.op == "scalar"}
-    receivers = [cuts[slot] if slot in cuts else hooked[slot] if slot in hooked else leaf_tensors[slot] for slot in entry.leaf_slots]
+    receivers = [hooked[slot] if slot in hooked else cuts[slot] if slot in cuts else leaf_tensors[slot] for slot in entry.leaf_slots]
     fragment = Fragment(spec, tensors, scalars, receivers)
     fragment.is_segment = trace.is_segment
     for node in trace.state.overwritten:
         if node.op == "input" and node in fragment.versions:
             fragment.versions[node] = -1  # written after it was read here: its old value is gone
+    if local.saved_hooks:
+        fragment.pack(local.saved_hooks[-1])
     return fragment
 
 

@@ -171,7 +171,20 @@ class Fragment:
         is_segment: whether it is a segment of a loop, whose gradients are a recording of their own.
     """
 
-    __slots__ = ("spec", "sequence", "tensors", "versions", "scalars", "leaf_tensors", "origins", "watched", "freed", "is_segment")
+    __slots__ = (
+        "spec",
+        "sequence",
+        "tensors",
+        "versions",
+        "scalars",
+        "leaf_tensors",
+        "origins",
+        "watched",
+        "freed",
+        "is_segment",
+        "packed",
+        "unpack",
+    )
 
     def __init__(
         self, spec: FragmentSpec, tensors: Mapping[Node, Handle], scalars: Mapping[Node, float | int], leaf_tensors: Sequence[object]
@@ -186,6 +199,23 @@ class Fragment:
         self.watched: dict[Node, tuple[weakref.ref[Handle], int]] = {}
         self.freed = False
         self.is_segment = False
+        self.packed: dict[Node, Any] = {}
+        self.unpack: Callable[[Any], Any] | None = None
+
+    def pack(self, hooks: tuple[Callable[[Any], Any], Callable[[Any], Any]]) -> None:
+        """Let what first-order gradients read pass through the hooks of `saved_tensors_hooks`."""
+        pack, self.unpack = hooks
+        for node in self.spec.read:
+            if node in self.tensors:
+                self.packed[node] = pack(self.tensors[node])
+        for node in self.spec.residuals:
+            self.tensors.pop(node, None)
+
+    def tensor(self, node: Node) -> Handle:
+        """Return the tensor of a residual or an `input` source."""
+        if self.unpack is not None and node in self.packed:
+            return self.unpack(self.packed[node])  # type: ignore[no-any-return]
+        return self.tensors[node]
 
     def watch(self, node: Node, tensor: Handle) -> None:
         """Note that `tensor` has the value of a residual: changing it in place before backward is an error."""
@@ -219,20 +249,26 @@ class Fragment:
         self.origins.clear()
 
 
-class FlushedCut(Fragment):
-    """Stands for the custom function whose result a flushed tensor is."""
+class CallPiece(Fragment):
+    """Stands for one application of a custom function: the gradients of its results meet here, whichever pieces they come from.
 
-    __slots__ = ("cut",)
+    Attributes:
+        call: the application. keeps: whether it saved values, which a backward pass gives up.
+    """
 
-    def __init__(self, cut: Any) -> None:
-        self.sequence = next(_sequence)
+    __slots__ = ("call", "keeps")
+
+    def __init__(self, call: Any, keeps: bool) -> None:
+        self.sequence = next(_sequence)  # between the pieces that it was computed from and those that were computed from it
         self.freed = self.is_segment = False
-        self.cut = cut
+        self.call = call
+        self.keeps = keeps
 
     def release(self) -> None:
         """Give up the function's saved values."""
-        self.freed = True
-        self.cut = None
+        if self.keeps:
+            self.freed = True
+            self.call.release()
 
 
 def second_backward() -> GradientError:

@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "_lost": None,
     "_retains_grad": False,
     "_name": None,
+    "_counter": 0,
 }
 
 
@@ -41,7 +42,8 @@ class Handle:
         _alias: the group of tensors that share memory with this one, or None; `_path`: movement steps from the group's base;
             `_alias_version`: the group's version that this tensor's value belongs to.
         _grad: accumulated gradient. _fragment: where a concrete non-leaf's gradient goes: (fragment, output number).
-        _version: number of in-place writes. _hooks: gradient hooks. _lost: why the value is not available (an error at run time).
+        _version: number of in-place writes, through any tensor that shares the memory and has the same `_counter` (what `x.data` gives has
+            a count of its own). _hooks: gradient hooks. _lost: why the value is not available (an error at run time).
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Handle:
         "_lost",
         "_retains_grad",
         "_name",
+        "_counter",
         "__dict__",
         "__weakref__",
     )
@@ -77,6 +80,7 @@ class Handle:
     _lost: str | None
     _retains_grad: bool
     _name: str | None
+    _counter: int
 
     def __getattr__(self, name: str) -> Any:
         try:

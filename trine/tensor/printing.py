@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trine import dtypes
-from trine.tensor.alias import is_leaf
 
 if TYPE_CHECKING:
     from trine.tensor.tensor import Tensor
@@ -76,5 +75,5 @@ def format_tensor(tensor: Tensor) -> str:
     if meta.dtype not in _PLAIN:
         suffix.append(f"dtype={meta.dtype!r}")
     if meta.requires_grad:
-        suffix.append("requires_grad=True" if is_leaf(tensor) else f"grad_fn={tensor.grad_fn!r}")
+        suffix.append("requires_grad=True" if tensor.grad_fn is None else f"grad_fn=<{tensor.grad_fn.name()}>")
     return prefix + ", ".join([text, *suffix]) + ")"

@@ -173,6 +173,10 @@ class _Local(threading.local):
         self.eager = config.settings.eager
         self.profiler: Any = None
         self.in_pass = False  # inside a backward pass nothing is run
+        self.levels: list[Any] = []  # transformations (vmap, jvp) that the program is inside of, innermost last
+        self.anomaly: Any = None  # what watches gradients for NaN
+        self.saved_hooks: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = []
+        self.hooks_refused: str | None = None
         self.trace = Trace(automaton.root(True, self.eager))
 
 
@@ -362,14 +366,18 @@ def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
         result._trace, result._slot, result._meta = None, -1, piece[1]
         result._buffer = piece_of(buffer, *piece)
     else:
-        result = record(builder, (tensor,), *attrs)
+        # not run before it is known as a view: what is computed for one is forgotten when the memory changes
+        with held_back():
+            result = record(builder, (tensor,), *attrs)
     group = tensor._alias
     if group is None:
         group = AliasGroup(tensor)
     result._alias = group
     result._alias_version = group.version
     result._path = (*tensor._path, (builder, attrs))
-    group.add(result)
+    group.add(result, tensor)
+    if local.eager and not local.in_pass:
+        flush()
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,7 @@ from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, GradientError, InPlaceError, TrineError, message
 from trine.runtime.memory import Buffer
 from trine.tensor import recorder
-from trine.tensor.alias import AliasGroup, gradient_leaf, is_leaf, share_value, take_value
+from trine.tensor.alias import AliasGroup, gradient_leaf, is_external, is_leaf, share_value, take_value
 from trine.tensor.device import CPU, Device
 from trine.tensor.handle import Handle
 from trine.tensor.hooks import HookHandle
@@ -23,7 +24,7 @@ from trine.tensor.size import Size
 from trine.tensor.state import Meta
 
 if TYPE_CHECKING:
-    from trine.tensor.function import GradFn
+    from trine.tensor.grad_fn import GradFn
 
 _T = TypeVar("_T", bound="Tensor")
 
@@ -178,7 +179,7 @@ class Tensor(Handle):
     @property
     def grad_fn(self) -> GradFn | None:
         """What computed this tensor, or None for a leaf."""
-        from trine.tensor.function import grad_fn_of
+        from trine.tensor.grad_fn import grad_fn_of
 
         return grad_fn_of(self)
 
@@ -250,14 +251,18 @@ class Tensor(Handle):
 
     @property
     def data(self) -> Tensor:
-        """The value without gradients, sharing memory."""
-        return self.detach()
+        """The value without gradients, sharing memory; writes through it do not count as changes of this tensor (`_version`)."""
+        alias = self.detach()
+        alias._counter = next(_counters)
+        return alias
 
     @data.setter
     def data(self, value: Tensor) -> None:
         buffer = value._value()
         group = value._alias or AliasGroup(value)
-        group.add(self)
+        version, counter = self._version, self._counter
+        group.add(self, value)
+        self._version, self._counter = version, counter
         self._alias, self._path, self._alias_version = group, value._path, group.version
         self._buffer, self._trace, self._fragment = buffer, None, None
         self._meta = Meta.of(value._meta.shape, value._meta.dtype, self._meta.requires_grad)
@@ -418,6 +423,7 @@ class Tensor(Handle):
 
 
 recorder.set_tensor_type(Tensor)
+_counters = itertools.count(1)
 
 
 def _detach(node: Node) -> Node:
@@ -448,7 +454,7 @@ def alias_of(tensor: Tensor, cls: type[Tensor] | None = None) -> Any:
     """Return a new handle on the same memory: writes through one are seen in the other."""
     other = wrap_as(cls or Tensor, tensor)
     group = tensor._alias or AliasGroup(tensor)
-    group.add(other)
+    group.add(other, tensor)
     other._alias, other._path, other._alias_version = group, tensor._path, tensor._alias_version
     return other
 
@@ -466,7 +472,8 @@ def observe(tensor: Tensor) -> None:
         value = share_value(tensor)
         recorder.flush()
         tensor._buffer, tensor._fragment = value._buffer, value._fragment
-        tensor._alias_version = tensor._alias.version
+        # memory that somebody outside may write is read again the next time
+        tensor._alias_version = -1 if is_external(tensor._alias.base) else tensor._alias.version
         tensor._trace = None
     else:
         recorder.flush()

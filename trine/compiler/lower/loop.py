@@ -196,7 +196,9 @@ def _instruction_info(c: Canonical, vector: int, single: bool) -> tuple[Instruct
         elif op == "iota":
             row = c.coefficients[i]
             attrs = ("".join("0" if q == 0 else "1" if q == 1 and k == vector else "s" for k, q in enumerate(row)),)
-        elif op == "check_index" or op == "cast" or op == "bitcast":
+        elif op == "check_index":
+            attrs = () if attrs[1] else ("from 0",)
+        elif op == "cast" or op == "bitcast":
             attrs = ()
         elif op == "reduce" and single:
             op, args, attrs = ("const", (), ("", "0")) if attrs[0].startswith("arg") else ("stop_gradient", args, ())

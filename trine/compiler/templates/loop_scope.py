@@ -259,7 +259,7 @@ class Evaluator:
         return random.any_order(c, keys, self._argument(scope, offset, copy), flat)
 
     def _check_index(self, scope: Scope, i: int, instruction: InstructionInfo, copy: int | None) -> str:
-        """Wrap negative indices; report one that is out of range and go on with the nearest valid one."""
+        """Wrap negative indices (where they count from the end); report one out of range and go on with the nearest valid one."""
         f, dtype = self.f, BY_NAME[instruction.dtype]
         c = self.scalar if copy is None else self.vector
         x = self._argument(scope, instruction.args[0], copy)
@@ -268,7 +268,7 @@ class Evaluator:
         limit = narrow if copy is None else f.splat(narrow, self.lanes, register_type(dtype))
         zero = c.literal(0, dtype)
         wrapped = x
-        if dtype.is_signed:
+        if dtype.is_signed and not instruction.attrs:
             wrapped = c.select(c.compare("slt", x, zero, dtype), c.binary("add", x, limit, dtype), x, dtype)
         bad = c.compare("uge", wrapped, limit, dtype)
         if copy is not None and scope.mask is not None:
