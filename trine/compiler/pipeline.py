@@ -18,6 +18,7 @@ from trine.compiler.passes.layout import channels_last_nodes
 from trine.compiler.passes.memory import place
 from trine.compiler.passes.schedule import schedule
 from trine.compiler.passes.simplify import simplify
+from trine.compiler.passes.stack import stack
 from trine.compiler.passes.stages import Compilation
 from trine.compiler.passes.tables import REDUCTIONS
 from trine.compiler.program import Command, Program, Value
@@ -55,7 +56,7 @@ def collector_paused() -> Iterator[None]:
 
 def compile_stages(graph: Graph, target: Target, threads: int = 1, *, explain_decisions: bool = False, check: bool = False) -> Compilation:
     """As `compile_graph`, keeping what every stage made; `check` runs the checkers."""
-    graph = accumulate(simplify(graph))
+    graph = stack(accumulate(simplify(graph)))
     order = topological_order(graph.outputs)
     plan = fuse(order, graph.outputs, _has_no_instruction, explain_decisions)
     groups = schedule(plan, graph)
