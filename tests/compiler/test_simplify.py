@@ -116,6 +116,22 @@ def test_one_hot_indexing() -> None:
         np.testing.assert_array_equal(before, after)
 
 
+def test_a_transposed_product_is_computed_transposed() -> None:
+    y = b.input(1, (2, 4, 5), F32)
+    x = b.input(2, (2, 3, 4), F32)
+    node = b.permute(b.dot(x, y), (0, 2, 1))
+    new = simplified(node)
+    assert new.op == "dot" and new.shape == (2, 5, 3)
+    rng = np.random.default_rng(0)
+    arrays = [np.zeros((3, 4), np.float32), rng.standard_normal((2, 4, 5), np.float32), rng.standard_normal((2, 3, 4), np.float32)]
+    np.testing.assert_allclose(evaluate([new], arrays)[0], evaluate([node], arrays)[0], rtol=1e-5)
+    # A product that is used otherwise too is computed once.
+    product = b.dot(x, y)
+    graph = simplify(Graph((b.permute(product, (0, 2, 1)), product), ()))
+    assert [n.op for n in graph.outputs] == ["permute", "dot"]
+    assert simplified(b.permute(b.dot(x, y), (2, 0, 1))).op == "permute"
+
+
 def test_sources_are_kept() -> None:
     x = Node("neg", (X,), (), X.shape, F32, False, "train.py:7")
     assert simplified(b.exp(b.mul(x, C(1.0)))).inputs[0].source == "train.py:7"

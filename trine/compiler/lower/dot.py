@@ -29,12 +29,15 @@ from trine.errors import UnsupportedError, message
 _INNER_ROWS = 8
 # Up to this k a product is bound by the stores of its result, which whole rows serve best.
 _OUTER_K = 4
-# How much of K one pass takes: panels of a (rows x this) and of b (columns x this) must fit the caches.
-_K_STEP = 384
-# Most columns and rows of a block: a pass over a block of b stays in the second-level cache.
+# How much of K one pass takes: a panel of b (columns x this) stays in the first-level cache while those of a block of a pass.
+_K_STEP = 256
+# Most columns and rows of a block. A packed block of a (rows x _K_STEP) fits the second-level cache; all rows are one block if they do.
 _N_BLOCK = 512
-_LOCAL_ROWS = 192
-_M_BLOCK_TILES = 8
+_M_BLOCK = 144
+_WHOLE_ROWS = 264
+# Columns of b that are packed at a time, just before they are used; from this many blocks of rows on, all of b is packed once beforehand.
+_N_GROUP = 64
+_MANY_BLOCKS = 5
 # A product is cut in this many units if each then has at least so many multiply-adds.
 _UNITS = 16
 _UNIT_WORK = 1 << 18
@@ -318,6 +321,7 @@ class _Plan:
     """The choices for a floating-point product: micro-kernel, tile, blocks, and what is packed when.
 
     `pack_a`: a is packed by each unit. `pack_b`: "" (never), "edge" (the last columns, by each unit), "unit", or "before" (by a command).
+    `n_group`: columns that are packed, and that the epilogue goes on with, at a time.
     """
 
     walk: str
@@ -330,6 +334,7 @@ class _Plan:
     n_block: int
     k_block: int
     k_step: int
+    n_group: int
     m_blocks: int = 1
     n_blocks: int = 1
     k_blocks: int = 1
@@ -347,15 +352,13 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
     pack_a = not (is_direct and n <= 2 * geometry.columns and (p.a_k == 1 or p.a_m == 1))
     walk = "column" if not pack_a and p.a_k == 1 else "row"
     share = max(1, min(-(-_UNITS // p.batch), m * n * k // _UNIT_WORK))
-    if m <= _LOCAL_ROWS:
-        m_block, pack_b = m, "edge" if is_direct and p.b_n == 1 and m <= rows else "unit"
-        n_block = _even(n, min(_N_BLOCK, max(n // share, 4 * columns)), columns)
-    else:
-        pack_b = "before"
-        n_block = _even(n, _N_BLOCK, columns)
-        tiles = max(2, min(_M_BLOCK_TILES, -(-m // rows) * -(-n // n_block) // share))
-        m_block = _even(m, tiles * rows, rows)
+    m_block = m if m <= _WHOLE_ROWS else _even(m, _M_BLOCK, rows)
     m_blocks = -(-m // m_block)
+    if m <= rows and is_direct and p.b_n == 1:
+        pack_b = "edge"
+    else:
+        pack_b = "unit" if m_blocks < _MANY_BLOCKS else "before"
+    n_block = _even(n, min(_N_BLOCK, max(n * m_blocks // share, 4 * columns)), columns)
     # The shares of k decide the order of additions, so they must not depend on the number of threads.
     k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * -(-n // n_block))))
     if k_blocks == 1 and m_blocks == 1:
@@ -364,7 +367,8 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
     k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
     k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
     counts = (m_blocks, -(-n // n_block), -(-k // k_block) or 1)
-    return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, *counts)
+    n_group = max(columns, _N_GROUP // columns * columns)
+    return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, n_group, *counts)
 
 
 def _vector_plan(p: _Problem) -> _Plan:
@@ -378,14 +382,16 @@ def _vector_plan(p: _Problem) -> _Plan:
     k_step = _VECTOR_STEP if p.m == 1 and n * k > _VECTOR_SHARE else k_block
     m_block = min(p.m, max(1, _MEMORY_UNIT_WORK // (k * n_block)))
     # The kernel takes any number of columns, so its tile is the block.
-    return _Plan("vector", 1, n_block, 0, False, "", m_block, n_block, k_block, k_step, -(-p.m // m_block), n_blocks, -(-k // k_block))
+    return _Plan(
+        "vector", 1, n_block, 0, False, "", m_block, n_block, k_block, k_step, n_block, -(-p.m // m_block), n_blocks, -(-k // k_block)
+    )
 
 
 def _inner_plan(p: _Problem, rows: int, columns: int) -> _Plan:
     """Plan a few rows times a column-major matrix: nothing is packed, a unit is some columns."""
     k = max(p.k, 1)
     n_block = _even(p.n, columns * max(1, _MEMORY_UNIT_WORK // (rows * columns * k)), columns)
-    return _Plan("inner", rows, columns, columns, False, "", p.m, n_block, k, k, 1, -(-p.n // n_block))
+    return _Plan("inner", rows, columns, columns, False, "", p.m, n_block, k, k, n_block, 1, -(-p.n // n_block))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------------------------
@@ -444,11 +450,25 @@ def _driver_params(
     b_scratch = -(-plan.m_block // rows) * panel * step_bytes + 63 & -64 if plan.pack_a else 0
     scratch = b_scratch
     if packed_from < p.n:
-        scratch += -(-min(plan.n_block, p.n - packed_from) // columns) * columns * step_bytes
+        scratch += -(-min(plan.n_group, plan.n_block, p.n - packed_from) // columns) * columns * step_bytes
     rest = p.m % rows or rows
     micro = micro_kernel(compute, walk, rows, plan.vectors)
     params: list[int | Kernel] = [
-        *(p.m, p.n, p.k, plan.m_blocks, plan.n_blocks, plan.k_blocks, plan.m_block, plan.n_block, plan.k_block, rows, columns, plan.k_step),
+        *(
+            p.m,
+            p.n,
+            p.k,
+            plan.m_blocks,
+            plan.n_blocks,
+            plan.k_blocks,
+            plan.m_block,
+            plan.n_block,
+            plan.k_block,
+            rows,
+            columns,
+            plan.k_step,
+            plan.n_group,
+        ),
         *(p.a_m, p.a_m * rows, p.a_k, b_k, b_n, c_m, c_split),
         p.a_k if walk in ("row", "vector") else p.a_m,
         b_n if walk == "inner" else b_k,

@@ -7,6 +7,7 @@ the order of a sum changes (a sum of a sum, a sum of equal elements) the last bi
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,19 +25,23 @@ Rule = Callable[["Simplifier", Node], Node | None]
 
 def simplify(graph: Graph) -> Graph:
     """Return an equivalent graph; nodes that stay as they are are the same objects."""
+    order = topological_order(graph.outputs)
     sweep = Simplifier()
+    sweep.num_users.update([operand for node in order for operand in node.inputs])
+    sweep.num_users.update(graph.outputs)
     new = sweep.new
     visit = sweep.visit
-    for node in topological_order(graph.outputs):
+    for node in order:
         new[node] = visit(node)
     return Graph(tuple([new[node] for node in graph.outputs]), graph.inputs, graph.donations)
 
 
 class Simplifier:
-    """The state of a sweep: what each old node became, and the nodes known by what they compute."""
+    """The state of a sweep: what each old node became, how often it is used, and the nodes known by what they compute."""
 
     def __init__(self) -> None:
         self.new: dict[Node, Node] = {}
+        self.num_users: Counter[Node] = Counter()
         self.known: dict[Any, Node] = {}
 
     def visit(self, node: Node) -> Node:
@@ -45,6 +50,10 @@ class Simplifier:
         if inputs:
             new = self.new
             replaced = tuple([new[i] for i in inputs])
+            if node.op == "permute" and replaced[0].op == "dot" and self.num_users[inputs[0]] == 1:
+                transposed = _transposed_product(self, node, replaced[0])
+                if transposed is not None:
+                    return transposed
             if replaced != inputs:
                 node = Node(node.op, replaced, node.attrs, node.shape, node.dtype, False, node.source)
         return self.canonical(node)
@@ -269,6 +278,18 @@ def _permute(sweep: Simplifier, node: Node) -> Node | None:
     if moved == sorted(moved):
         return sweep.make(node, "reshape", (x,), (node.shape,), node.shape)
     return None
+
+
+def _transposed_product(sweep: Simplifier, node: Node, product: Node) -> Node | None:
+    """The transpose of a product that nobody else uses is the product of the transposes, which is written where it is needed."""
+    rank = len(product.shape)
+    axes = (*range(rank - 2), rank - 1, rank - 2)
+    if node.attrs[0] != axes:
+        return None
+    b, a = [
+        sweep.make(x, "permute", (x,), (axes,), (*x.shape[:-2], x.shape[-1], x.shape[-2])) for x in (product.inputs[1], product.inputs[0])
+    ]
+    return sweep.make(product, "dot", (b, a), (), node.shape)
 
 
 def _expand(sweep: Simplifier, node: Node) -> Node | None:

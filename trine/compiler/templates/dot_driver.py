@@ -19,6 +19,7 @@ PARAMETERS = (
     *("m_blocks", "n_blocks", "k_blocks"),  # units = batch * k_blocks * n_blocks * m_blocks, the last varying fastest
     *("m_block", "n_block", "k_block"),  # their sizes; k_block is the share of a unit, when K is split over units
     *("tile_rows", "tile_columns", "k_step"),  # the micro-kernel's tile, and how much of K one pass takes
+    "n_group",  # columns of b that are packed, and of c that the epilogue goes on with, at a time
     # Strides: a_tile lies between tiles of rows, b_n between columns (in a packed b: so that tiles lie right), c_split between the partial
     # results of k_blocks.
     *("a_m", "a_tile", "a_k", "b_k", "b_n", "c_m", "c_split"),
@@ -98,6 +99,7 @@ class _Driver:
         self, f: Function, p: dict[str, str], functions: dict[str, str], types: tuple[str, str, str], panel: int, scratch: str
     ) -> None:
         self.f, self.p, self.functions, self.types, self.panel = f, p, functions, types, panel
+        self.sizes = [int(type_[1:]) // 8 for type_ in types]
         self.packs_a = f.icmp("ne", p["pack_a"], 0)
         self.has_epilogue = f.icmp("ne", p["epilogue"], 0)
         self.a_panels = scratch
@@ -116,13 +118,20 @@ class _Driver:
             a_panel, b_panel = f.mul(steps, self.panel), f.mul(steps, p["tile_columns"])
             with f.when(self.packs_a):
                 self._pack("packer_a", a, ("a_m", "a_k"), f.sub(m[1], m[0]), (p["tile_rows"], self.panel), steps, (self.a_panels, a_panel))
-            with f.when(f.icmp("slt", packed_from, n[1])):
-                source = f.gep(b, f.mul(packed_from, p["b_n"]), self.types[1])
-                columns = (p["tile_columns"], p["tile_columns"])
-                self._pack("packer_b", source, ("b_n", "b_k"), f.sub(n[1], packed_from), columns, steps, (self.b_panels, b_panel))
             accumulate = f.value(f"zext i1 {f.icmp('ne', pass_.index, k_low)} to i64")
             is_last = f.value(f"and i1 {f.icmp('sge', f.add(pass_.index, p['k_step']), k_high)}, {self.has_epilogue}")
-            self._emit_tiles((a, b, arrays[2]), m, n, packed_from, (steps, a_panel, b_panel), accumulate, is_last, batch)
+            with f.loop(n[0], n[1], p["n_group"]) as group:
+                columns = (group.index, f.min(f.add(group.index, p["n_group"]), n[1]))
+                low = f.max(packed_from, columns[0])
+                with f.when(f.icmp("slt", low, columns[1])):
+                    source = f.gep(b, f.mul(low, p["b_n"]), self.types[1])
+                    geometry = (p["tile_columns"], p["tile_columns"])
+                    self._pack("packer_b", source, ("b_n", "b_k"), f.sub(columns[1], low), geometry, steps, (self.b_panels, b_panel))
+                self._emit_tiles((a, b, arrays[2]), m, columns, packed_from, (steps, a_panel, b_panel), accumulate)
+                with f.when(is_last):
+                    rows = f.sub(m[1], m[0])
+                    count = f.sub(columns[1], columns[0])
+                    call_epilogue(f, self.functions["epilogue"], 3, (m[0], rows), (columns[0], count), batch)
 
     def _pack(
         self,
@@ -149,37 +158,32 @@ class _Driver:
         packed_from: str,
         sizes: tuple[str, str, str],
         accumulate: str,
-        is_last: str,
-        batch: str,
     ) -> None:
-        """Emit the loops over the tiles of a block: a panel of a stays in the first-level cache while those of b pass."""
+        """Emit the loops over the tiles of some columns: a panel of b stays in the first-level cache while those of a pass."""
         f, p = self.f, self.p
         a, b, c = arrays
         steps, a_panel, b_panel = sizes
         a_step = f.select(self.packs_a, self.panel, p["a_step"])
         a_panels = f.select(self.packs_a, self.a_panels, a, "ptr")
-        with f.loop(m[0], m[1], p["tile_rows"], [("ptr", a_panels)]) as i:
-            a_tile = i.carried[0]
-            i.next = [
-                f.select(self.packs_a, f.gep(a_tile, a_panel, self.types[2]), f.gep(a_tile, p["a_tile"], self.types[0]), "ptr"),
-            ]
-            rows = f.min(f.sub(m[1], i.index), p["tile_rows"])
-            micro = f.select(f.icmp("eq", rows, p["tile_rows"]), self.functions["micro"], self.functions["micro_rest"], "ptr")
-            c_rows = f.gep(c, f.mul(i.index, p["c_m"]), self.types[2])
-            with f.loop(n[0], n[1], p["tile_columns"], [("ptr", self.b_panels)]) as j:
-                columns = f.min(f.sub(n[1], j.index), p["tile_columns"])
-                is_packed = f.icmp("sge", j.index, packed_from)
-                b_tile = f.select(is_packed, j.carried[0], f.gep(b, f.mul(j.index, p["b_n"]), self.types[1]), "ptr")
-                b_step = f.select(is_packed, p["tile_columns"], p["b_step"])
-                j.next = [f.select(is_packed, f.gep(j.carried[0], b_panel, self.types[2]), j.carried[0], "ptr")]
+        a_tile_bytes = f.select(self.packs_a, f.mul(a_panel, self.sizes[2]), f.mul(p["a_tile"], self.sizes[0]))
+        with f.loop(n[0], n[1], p["tile_columns"], [("ptr", self.b_panels)]) as j:
+            columns = f.min(f.sub(n[1], j.index), p["tile_columns"])
+            is_packed = f.icmp("sge", j.index, packed_from)
+            b_tile = f.select(is_packed, j.carried[0], f.gep(b, f.mul(j.index, p["b_n"]), self.types[1]), "ptr")
+            b_step = f.select(is_packed, p["tile_columns"], p["b_step"])
+            j.next = [f.select(is_packed, f.gep(j.carried[0], b_panel, self.types[2]), j.carried[0], "ptr")]
+            with f.loop(m[0], m[1], p["tile_rows"], [("ptr", a_panels)]) as i:
+                a_tile = i.carried[0]
+                i.next = [f.gep(a_tile, a_tile_bytes)]
+                rows = f.min(f.sub(m[1], i.index), p["tile_rows"])
+                micro = f.select(f.icmp("eq", rows, p["tile_rows"]), self.functions["micro"], self.functions["micro_rest"], "ptr")
+                c_rows = f.gep(c, f.mul(i.index, p["c_m"]), self.types[2])
                 f.call_pointer(
                     "void",
                     micro,
                     *(("ptr", a_tile), ("i64", a_step), ("ptr", b_tile), ("i64", b_step), ("i64", steps)),
                     *(("ptr", f.gep(c_rows, j.index, self.types[2])), ("i64", p["c_m"]), ("i64", accumulate), ("i64", columns)),
                 )
-                with f.when(is_last):
-                    call_epilogue(f, self.functions["epilogue"], 3, (i.index, rows), (j.index, columns), batch)
 
 
 def call_epilogue(f: Function, function: str, operands: int, m: tuple[str, str], n: tuple[str, str], batch: str) -> None:
