@@ -13,6 +13,7 @@ __all__ = [
     "GradientError",
     "InPlaceError",
     "IndexOutOfRangeError",
+    "LinAlgError",
     "ShapeError",
     "TrineError",
     "UnsupportedError",
@@ -46,6 +47,10 @@ class IndexOutOfRangeError(TrineError, IndexError, RuntimeError):
 
 class InPlaceError(TrineError, RuntimeError):
     """A write would change a value that must not change (a leaf that requires grad, a value that backward needs)."""
+
+
+class LinAlgError(TrineError, RuntimeError):
+    """A matrix does not have what was asked for: it is singular, not positive definite, or an iteration did not converge."""
 
 
 class GradientError(TrineError, RuntimeError):

@@ -54,14 +54,14 @@ def check(
 
     def mine(array: np.ndarray) -> Tensor:
         leaf = tensor(array)
-        if grad and array.dtype.kind == "f":
+        if grad and array.dtype.kind in "fc":
             leaf.requires_grad_()
         ours.append(leaf)
         return leaf
 
     def other(array: np.ndarray) -> Any:
         leaf = torch.tensor(array)
-        if grad and array.dtype.kind == "f":
+        if grad and array.dtype.kind in "fc":
             leaf.requires_grad_()
         theirs.append(leaf)
         return leaf
@@ -75,16 +75,16 @@ def check(
     for found, want in zip(results, expecteds, strict=True):
         assert tuple(found.shape) == tuple(want.shape)
         assert found.dtype.name == str(want.dtype).removeprefix("torch.")
-        np.testing.assert_allclose(found.detach().numpy(), want.detach().numpy(), rtol=rtol, atol=atol)
+        np.testing.assert_allclose(found.detach().numpy(), want.detach().resolve_conj().numpy(), rtol=rtol, atol=atol)
     differentiable = [(f, w) for f, w in zip(results, expecteds, strict=True) if w.requires_grad]
     if not grad or not differentiable:
         return
     for number, (found, want) in enumerate(differentiable):
-        weight = np.cos(np.arange(want.numel()) + number).reshape(tuple(want.shape)).astype(want.detach().numpy().dtype)
+        weight = np.cos(np.arange(want.numel()) + number).reshape(tuple(want.shape)).astype(want.detach().resolve_conj().numpy().dtype)
         last = number == len(differentiable) - 1
         want.backward(torch.tensor(weight), retain_graph=not last)
         found.backward(tensor(weight), retain_graph=not last)
     for mine_leaf, their_leaf in zip(ours, theirs, strict=True):
         if their_leaf.grad is not None:
             assert mine_leaf.grad is not None
-            np.testing.assert_allclose(mine_leaf.grad.numpy(), their_leaf.grad.numpy(), rtol=rtol * 5, atol=atol * 5)
+            np.testing.assert_allclose(mine_leaf.grad.numpy(), their_leaf.grad.resolve_conj().numpy(), rtol=rtol * 5, atol=atol * 5)

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explanation": EXPLAIN,
     "profiler": FUNCTIONS | {"serialization", "profiler"},
     "namespace": NAMESPACE,
-    **{name: NAMESPACE | {name} for name in ("nn", "optim", "data")},
+    **{name: NAMESPACE | {name} for name in ("nn", "optim", "data", "linalg", "fft", "signal", "masked")},
 }
 LLVM_MODULE = PACKAGE / "compiler" / "llvm.py"
 

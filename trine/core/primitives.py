@@ -9,8 +9,9 @@ from typing import Any
 import numpy.typing as npt
 
 from trine import dtypes
-from trine.core import dtype_rules, shape_rules, window_rules
+from trine.core import dtype_rules, library_rules, shape_rules, window_rules
 from trine.core.dtype_rules import Fixed, Same
+from trine.core.library_rules import Library
 
 Reference = Callable[..., npt.NDArray[Any]]
 
@@ -61,7 +62,7 @@ def _rows(
         PRIMITIVES[name] = Primitive(name, family, num_operands, tuple(attributes.split()), shape_rule, dtype_rule, is_differentiable)
 
 
-S, W, D = shape_rules, window_rules, dtype_rules
+S, W, D, L = shape_rules, window_rules, dtype_rules, library_rules
 REAL, NUMBER, FLOAT, MATH, BITS, ANY = "iuf", "iufc", "f", "fc", "biu", "biufc"
 CONV, WINDOW = "stride padding dilation groups", "window stride padding dilation"
 
@@ -130,3 +131,28 @@ _rows("window_sum", "window", 1, WINDOW, W.window, Same(NUMBER))
 _rows("window_argmax", "window", 1, WINDOW, W.window, Same(REAL, dtypes.int64))
 _rows("window_max_grad", "window", 2, WINDOW, W.window_max_grad, Same(REAL))
 _rows("window_sum_grad", "window", 1, "input_shape " + WINDOW, W.window_sum_grad, Same(NUMBER))
+
+_rows("cholesky inv", "linalg", 1, "check", L.square, Library())
+_rows("matrix_exp cofactor", "linalg", 1, "", L.square, Library())
+_rows("det", "linalg", 1, "", L.number_of_square, Library())
+_rows("eigvalsh", "linalg", 1, "lower", L.values_of_square, Library("real"), is_differentiable=False)
+_rows("eigvals", "linalg", 1, "", L.values_of_square, Library("complex"), is_differentiable=False)
+_rows("svdvals", "linalg", 1, "", L.singular_values, Library("real"), is_differentiable=False)
+_rows("solve", "linalg", 2, "check", L.solution, Library())
+_rows("triangular_solve", "linalg", 2, "lower unit", L.solution, Library())
+_rows("cholesky_solve", "linalg", 2, "", L.solution, Library())
+_rows("ldl_solve", "linalg", 3, "hermitian", L.solution, Library(), is_differentiable=False)
+_rows("lstsq", "linalg", 2, "rcond", L.least_squares, Library())
+_rows("pinv", "linalg", 3, "hermitian", L.pseudo_inverse, Library())
+_rows("eigh", "linalg", 1, "lower", L.packed, Library())
+_rows("eig", "linalg", 1, "", L.packed, Library("complex"))
+_rows("svd qr", "linalg", 1, "full", L.packed, Library())
+_rows("lu", "linalg", 1, "pivot", L.packed, Library())
+_rows("slogdet", "linalg", 1, "", L.packed, Library())
+_rows("pivot_order", "linalg", 1, "rows", L.row_order, L.integer_in, is_differentiable=False)
+_rows("geqrf", "linalg", 1, "", L.packed, Library(), is_differentiable=False)
+_rows("ldl", "linalg", 1, "hermitian", L.packed, Library(), is_differentiable=False)
+
+_rows("fft", "fourier", 1, "axes inverse", S.same, Same("c"))
+_rows("rfft", "fourier", 1, "axis", L.half_spectrum, Library("complex", "f"))
+_rows("irfft", "fourier", 1, "axis length", L.full_signal, L.complex_in)

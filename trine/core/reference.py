@@ -9,10 +9,11 @@ from __future__ import annotations
 from trine.core.graph import Node
 from trine.core.reference_base import Array, Implementation
 from trine.core.reference_elementwise import ELEMENTWISE
+from trine.core.reference_linalg import FOURIER, LINALG
 from trine.core.reference_movement import MOVEMENT
 from trine.core.reference_window import WINDOW
 
-REFERENCE: dict[str, Implementation] = {**ELEMENTWISE, **MOVEMENT, **WINDOW}
+REFERENCE: dict[str, Implementation] = {**ELEMENTWISE, **MOVEMENT, **WINDOW, **LINALG, **FOURIER}
 
 
 def apply(node: Node, *operands: Array) -> Array:

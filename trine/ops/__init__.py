@@ -138,6 +138,8 @@ from trine.ops.creation import (
     zeros,
     zeros_like,
 )
+from trine.ops.decomposition import *  # noqa: F403
+from trine.ops.decomposition import __all__ as _decomposition
 from trine.ops.elementwise import (
     abs,
     absolute,
@@ -270,7 +272,10 @@ from trine.ops.loss import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from trine.ops.matrix import *  # noqa: F403
+from trine.ops.matrix import __all__ as _matrix
 from trine.ops.movement import (
+    adjoint,
     broadcast_tensors,
     broadcast_to,
     chunk,
@@ -304,6 +309,8 @@ from trine.ops.normalization import (
     normalize,
     rms_norm,
 )
+from trine.ops.older_linalg import *  # noqa: F403
+from trine.ops.older_linalg import __all__ as _older_linalg
 from trine.ops.padding import (
     channel_shuffle,
     interpolate,
@@ -378,6 +385,8 @@ from trine.ops.scan import (
     trapezoid,
 )
 from trine.ops.selection import addcdiv, addcmul, clamp, clamp_max, clamp_min, clip, lerp, masked_fill
+from trine.ops.solving import *  # noqa: F403
+from trine.ops.solving import __all__ as _solving
 from trine.ops.sorting import (
     argsort,
     bincount,
@@ -399,7 +408,9 @@ methods.install()
 # one name a line would hide the file
 # fmt: off
 __all__ = [
-    "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    *_decomposition, *_matrix, *_older_linalg, *_solving,
+    "abs", "absolute", "acos", "acosh", "adjoint", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "addcdiv", "addcmul", "addmm", "all", "allclose", "alpha_dropout", "amax",
     "amin", "aminmax", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax", "argmin",
     "argsort", "argwhere", "asin", "asinh", "atan", "atan2", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "batch_norm",

@@ -23,6 +23,7 @@ from trine.ops import (
     sorting,
 )
 from trine.ops.activation import log_softmax, relu, softmax
+from trine.ops.structure_methods import STRUCTURE_INPLACE, STRUCTURE_METHODS
 from trine.tensor import Tensor
 from trine.tensor.operators import binary_operator, in_place_operator, reflected_operator, unary_operator
 
@@ -86,6 +87,7 @@ METHODS: dict[str, Function] = {
         """bernoulli_ copy_ fill_ is_complex is_contiguous is_floating_point is_nonzero is_signed new_tensor random_ sum_to_size to type_as
         zero_""",
     ),
+    **STRUCTURE_METHODS,
     **conversion.TO_METHODS,
     **dict.fromkeys(("contiguous", "cpu", "pin_memory", "share_memory_"), conversion.itself),
     "type": conversion.type_,
@@ -167,6 +169,8 @@ UNARY_OPERATORS: dict[str, Callable[..., Any]] = {
 PROPERTIES: dict[str, Function] = {
     "T": movement.numpy_T,
     "mT": movement.matrix_transpose,
+    "H": movement.hermitian_transpose,
+    "mH": movement.adjoint,
     "real": elementwise.real,
     "imag": elementwise.imag,
     "is_cuda": _is_never,
@@ -190,7 +194,7 @@ def install(cls: type[Tensor] = Tensor) -> None:
     """Put everything here on the tensor class."""
     for name, function in METHODS.items():
         setattr(cls, name, function)
-    for name in INPLACE:
+    for name in (*INPLACE, *STRUCTURE_INPLACE):
         setattr(cls, f"{name}_", in_place_operator(METHODS[name]))
     for name, function in INPLACE_VALUES.items():
         setattr(cls, name, in_place_operator(function))

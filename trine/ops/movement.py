@@ -13,7 +13,7 @@ from trine.errors import ArgumentError, AxisError, ShapeError, message
 from trine.ops.arguments import Dim, hashable_dim, varargs
 from trine.ops.reduction import axes_of
 from trine.shapes import canonical_axis
-from trine.tensor import Tensor, record_view
+from trine.tensor import Tensor, record, record_view
 
 
 def reshape_nodes(x: Node, shape: tuple[int, ...]) -> Node:
@@ -155,6 +155,42 @@ def matrix_transpose(input: Tensor) -> Tensor:
         trine.Size([5, 3, 2])
     """
     return record_view(_matrix_transpose, input)
+
+
+def _adjoint(x: Node) -> Node:
+    turned = _matrix_transpose(x)
+    return b.conj(turned) if x.dtype.is_complex else turned
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """Return the tensor with its last two axes exchanged and its elements conjugated: the attribute ``x.mH`` (a view of real tensors).
+
+    Example:
+        >>> import trine
+        >>> trine.adjoint(trine.zeros(5, 2, 3)).shape
+        trine.Size([5, 3, 2])
+    """
+    if input.dtype.is_complex:
+        result: Tensor = record(_adjoint, (input,))
+        return result
+    return record_view(_adjoint, input)
+
+
+def hermitian_transpose(input: Tensor) -> Tensor:
+    """Return the conjugate transpose of a matrix, or a 0-d tensor as it is: the attribute ``x.H``.
+
+    Raises:
+        ShapeError: the tensor has 1 axis, or more than 2.
+
+    Example:
+        >>> import trine
+        >>> trine.zeros(2, 3).H.shape
+        trine.Size([3, 2])
+    """
+    if input.dim() not in (0, 2):
+        received = f"shape {tuple(input.shape)}"
+        raise ShapeError(message("H: not a matrix", received=received, expected="a matrix or a 0-d tensor", fix="use mH"))
+    return adjoint(input) if input.dim() else input
 
 
 def _movedim(x: Node, source: tuple[int, ...], destination: tuple[int, ...]) -> Node:

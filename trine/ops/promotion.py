@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trine import dtypes
 from trine.core import build as b
-from trine.core.graph import Node
+from trine.core.graph import Node, context
 from trine.dtypes import DIMENSIONED, WEAK, ZERO_DIM, DType
 from trine.tensor.convert import defaults
 
@@ -61,6 +61,15 @@ def promote_float(*nodes: Node) -> tuple[Node, ...]:
 def number(value: float | int | bool | complex, like: Node) -> Node:
     """Return the 0-d constant `value` with the dtype of `like`."""
     return b.const(value, like.dtype)
+
+
+def with_zero_gradient(result: Node, x: Node) -> Node:
+    """Return `result`, which does not depend on the values of `x`, as a node whose gradient for `x` is zero instead of missing."""
+    if not x.requires_grad or not context.grad_enabled or not result.dtype.is_differentiable:
+        return result
+    total = b.sum(b.real(x) if x.dtype.is_complex and not result.dtype.is_complex else x, tuple(range(len(x.shape))))
+    total = as_dtype(b.reshape(total, ()), result.dtype)
+    return b.where(b.const(False, dtypes.bool_), b.expand(total, result.shape), result)
 
 
 def size(extent: int, dtype: DType) -> Node:

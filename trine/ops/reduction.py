@@ -17,7 +17,7 @@ from trine.errors import DTypeError, message
 from trine.ops.arguments import Dim, hashable_dim, write_out
 from trine.ops.arithmetic import maximum, minimum
 from trine.ops.elementwise import as_bool
-from trine.ops.promotion import as_dtype, as_float, number, size
+from trine.ops.promotion import as_dtype, as_float, number, size, with_zero_gradient
 from trine.shapes import canonical_axes, canonical_axis
 from trine.tensor import Tensor, record
 
@@ -461,12 +461,16 @@ def norm_keeping_axes(x: Node, axes: tuple[int, ...], p: float) -> Node:
         return b.where(is_zero, number(0, total), b.sqrt(b.where(is_zero, number(1, total), total)))
     magnitude = b.abs(x)
     if p == 0:
-        return b.sum(as_dtype(b.ne(magnitude, number(0, magnitude)), magnitude.dtype), axes)
+        return with_zero_gradient(b.sum(as_dtype(b.ne(magnitude, number(0, magnitude)), magnitude.dtype), axes), x)
     if p == 1:
         return b.sum(magnitude, axes)
     if math.isinf(p):
         return b.max(magnitude, axes) if p > 0 else b.min(magnitude, axes)
-    total = b.sum(b.pow(magnitude, number(p, magnitude)), axes)
+    # The power of 0 has an infinite derivative for p < 1: zeros are left out before, not after.
+    is_none = b.eq(magnitude, number(0, magnitude))
+    powers = b.pow(b.where(is_none, number(1, magnitude), magnitude), number(p, magnitude))
+    nothing = number(0 if p > 0 else math.inf, magnitude)
+    total = b.sum(b.where(is_none, nothing, powers), axes)
     is_zero = b.eq(total, number(0, total))
     root = b.pow(b.where(is_zero, number(1, total), total), number(1 / p, total))
     return b.where(is_zero, number(0, total), root)
@@ -497,6 +501,10 @@ def norm(
         >>> trine.norm(trine.tensor([3., 4.]))
         tensor(5.)
     """
+    if p == "nuc":
+        from trine.ops.matrix import nuclear_norm  # which needs this module
+
+        return write_out(nuclear_norm(input if dtype is None else input.to(dtype), dim, keepdim), out)  # type: ignore[arg-type]
     order = 2.0 if p is None or p == "fro" else float(p)
     return write_out(record(_norm, (input,), order, hashable_dim(dim), keepdim, dtype), out)
 

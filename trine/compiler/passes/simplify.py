@@ -135,8 +135,8 @@ def _fold(sweep: Simplifier, node: Node) -> Node | None:
 
 
 def _is_const(node: Node, *values: float) -> bool:
-    """Return whether a node is a constant with one of these values and, for zeros, the same sign."""
-    if node.op != "const":
+    """Return whether a node is a real constant with one of these values and, for zeros, the same sign."""
+    if node.op != "const" or node.dtype.is_complex:  # x * (1 + 0j) is not x where a part is infinite
         return False
     value = node.attrs[0]
     return any([value == v and math.copysign(1, value) == math.copysign(1, v) for v in values])
