@@ -71,13 +71,12 @@ def cross_entropy() -> Outputs:
 
 
 def adam() -> Outputs:
-    flags = rules.AdamFlags(*[False] * len(rules.AdamFlags.__annotations__))
     coefficients = tuple(b.scalar(i, dtypes.float64) for i in range(7))
     outputs: list[Node | None] = []
     donations = []
     for k, shape in enumerate([(30, 40), (40,), (40, 10), (10,)]):
         p, g, m, v = (leaf(4 * k + i, *shape) for i in range(4))
-        for result, source in zip(rules.adam(flags, p, g, m, v, None, coefficients)[:3], (0, 2, 3), strict=True):
+        for result, source in zip(rules.adam(rules.Flags(), p, g, (m, v), coefficients), (0, 2, 3), strict=True):
             donations.append((len(outputs), 4 * k + source))
             outputs.append(result)
     return outputs, tuple(donations)

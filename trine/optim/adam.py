@@ -1,24 +1,23 @@
-"""Adam and AdamW."""
+"""Adam."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
-from trine.core.graph import Node
-from trine.optim.optimizer import Group, Optimizer, check_options, parameter_result
-from trine.optim.rules import AdamFlags, adam
+from trine.optim import rules
+from trine.optim.optimizer import Group, ParamsT
+from trine.optim.recorded import INFINITY, Numbers, RecordedOptimizer, check_modes, check_options, number
 from trine.tensor import Tensor
 
 
-class Adam(Optimizer):
+class Adam(RecordedOptimizer):
     """Adam: adaptive moments.
 
     Args:
         params: parameters or groups. lr: learning rate. betas: decay of the two moments. eps: added to the root.
         weight_decay: L2 penalty. amsgrad: use the largest second moment. maximize: ascend. decoupled_weight_decay: as AdamW.
+        differentiable: record gradients through the step. foreach, capturable, fused: accepted; every update is one fused program.
 
     >>> import trine
     >>> w = trine.nn.Parameter(trine.tensor([1.0]))
@@ -29,15 +28,16 @@ class Adam(Optimizer):
     0.9
     """
 
-    _decoupled = False
+    rule = rules.adam
+    same_shape = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
         amsgrad: bool = False,
         *,
         foreach: bool | None = None,
@@ -47,86 +47,37 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        infinity = float("inf")
-        check_options(
-            type(self).__name__,
-            lr=(lr, 0, infinity),
-            eps=(eps, 0, infinity),
-            beta1=(betas[0], 0, 1),
-            beta2=(betas[1], 0, 1),
-            weight_decay=(weight_decay, 0, infinity),
-        )
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "differentiable": differentiable,
-                "fused": fused,
-                "decoupled_weight_decay": decoupled_weight_decay or self._decoupled,
-            },
-        )
+        name = type(self).__name__
+        check_adam_options(name, lr, betas, eps, weight_decay)
+        check_modes(name, foreach, differentiable, fused)
+        defaults: dict[str, Any] = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        defaults |= {"maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, defaults | {"decoupled_weight_decay": decoupled_weight_decay})
 
-    def _update(self, group: Group, params: list[Tensor]) -> None:
-        by_step: defaultdict[int, list[Tensor]] = defaultdict(list)
-        for p in params:
-            by_step[self.state[p].get("step", 0)].append(p)
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
-        for before, members in by_step.items():
-            flags = AdamFlags(group["weight_decay"] != 0, group["decoupled_weight_decay"], group["amsgrad"], group["maximize"])
-            self._apply(_adam_step, members, names, _coefficients(group, before + 1), flags)
-            for p in members:
-                self.state[p]["step"] = before + 1
+    def state_names(self, group: Group, p: Tensor) -> tuple[str, ...]:
+        """Return the names of the moments."""
+        return self.same_shape if group["amsgrad"] else self.same_shape[:2]
+
+    def flags(self, group: Group) -> rules.Flags:
+        """Return what of the rule is switched on."""
+        decoupled = bool(group["decoupled_weight_decay"])
+        return rules.Flags(group["weight_decay"] != 0, group["maximize"], decoupled=decoupled, amsgrad=group["amsgrad"])
+
+    def coefficients(self, group: Group, numbers: Numbers) -> tuple[float, ...]:
+        """Return the operands of `rules.adam`."""
+        numbers["step"] += 1
+        step, (beta1, beta2) = numbers["step"], map(number, group["betas"])
+        lr, weight_decay = number(group["lr"]), number(group["weight_decay"])
+        return beta1, beta2, number(group["eps"]), lr / (1 - beta1**step), math.sqrt(1 - beta2**step), weight_decay, lr * weight_decay
 
 
-class AdamW(Adam):
-    """Adam with decoupled weight decay; arguments as for `Adam`, weight_decay is 0.01 by default."""
-
-    _decoupled = True
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
-
-
-def _coefficients(group: Group, step: int) -> tuple[float, ...]:
-    """Return the run-time operands of a step, in the order that `rules.adam` takes them."""
-    beta1, beta2 = group["betas"]
-    lr, weight_decay = float(group["lr"]), float(group["weight_decay"])
-    step_size = lr / (1 - float(beta1) ** step)
-    return (
-        float(beta1),
-        float(beta2),
-        float(group["eps"]),
-        step_size,
-        math.sqrt(1 - float(beta2) ** step),
-        weight_decay,
-        lr * weight_decay,
+def check_adam_options(name: str, lr: Any, betas: Any, eps: float, weight_decay: float = 0.0) -> None:
+    """Check the options that all relatives of Adam have."""
+    check_options(
+        name,
+        lr=(lr, 0, INFINITY),
+        eps=(eps, 0, INFINITY),
+        beta1=(betas[0], 0, 1),
+        beta2=(betas[1], 0, 1),
+        weight_decay=(weight_decay, 0, INFINITY),
     )
-
-
-def _adam_step(*operands: Any) -> tuple[Node, ...]:
-    *nodes, count, flags = operands
-    params, grads = nodes[:count], nodes[count : 2 * count]
-    coefficients = tuple(nodes[-7:])
-    states = nodes[2 * count : -7]
-    means, squares = states[:count], states[count : 2 * count]
-    largest = states[2 * count :] if flags.amsgrad else [None] * count
-    made = [adam(flags, *values, coefficients) for values in zip(params, grads, means, squares, largest, strict=True)]
-    new_params = [parameter_result(new[0], p) for new, p in zip(made, params, strict=True)]
-    num_states = 3 if flags.amsgrad else 2
-    return (*new_params, *(new[k + 1] for k in range(num_states) for new in made))  # type: ignore[arg-type]

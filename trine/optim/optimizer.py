@@ -1,24 +1,37 @@
-"""The base of optimizers: parameter groups, state, and the recorded step."""
+"""The base of optimizers: parameter groups, state, state dicts, hooks around a step."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
-import numpy as np
-
-from trine.core.graph import Node
-from trine.errors import ArgumentError, DTypeError, message
-from trine.runtime.memory import allocate
-from trine.tensor import Tensor, flush, record
-from trine.tensor.alias import assign_all, gradient_leaf, is_leaf
-from trine.tensor.convert import tensor
-from trine.tensor.grad_mode import enable_grad, no_grad
-from trine.tensor.state import Meta
-from trine.tensor.tensor import from_buffer
+from trine.errors import ArgumentError, DTypeError, UnsupportedError, message
+from trine.optim.state import load_value, pack_value
+from trine.tensor import Tensor, flush
+from trine.tensor.alias import is_leaf
+from trine.tensor.grad_mode import is_grad_enabled, no_grad, set_grad_enabled
+from trine.tensor.hooks import HookHandle
 
 Group = dict[str, Any]
+ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+Hook = Callable[..., Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_step_pre_hooks: dict[int, Hook] = {}
+_step_post_hooks: dict[int, Hook] = {}
+
+
+class _Required:
+    """Marks an option that every parameter group must give."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
 
 
 class Optimizer:
@@ -32,10 +45,30 @@ class Optimizer:
         param_groups: list of dicts with "params" and the options; options may be changed between steps (nothing is compiled again).
         state: parameter -> dict of what the rule keeps for it.
 
-    A subclass implements `_update(group, params)`, which records the new values of parameters that have a gradient.
+    A subclass implements `step`. Whatever it records runs when the step ends.
+
+    >>> import trine
+    >>> class Descent(trine.optim.Optimizer):
+    ...     def __init__(self, params, lr):
+    ...         super().__init__(params, {"lr": lr})
+    ...     @trine.no_grad()
+    ...     def step(self, closure=None):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 p.add_(p.grad, alpha=-group["lr"])
+    >>> w = trine.nn.Parameter(trine.tensor([1.0]))
+    >>> (w * w).sum().backward()
+    >>> Descent([w], lr=0.25).step()
+    >>> w.tolist()
+    [0.5]
     """
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    numbers: ClassVar[tuple[str, ...]] = ("step",)
+    """Names in the state that are Python numbers here and tensors in a state dict, as in PyTorch."""
+    same_shape: ClassVar[tuple[str, ...]] = ()
+    """Names in the state that have the shape of their parameter."""
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise DTypeError(
                 message("optimizer: params", received="one Tensor", expected="an iterable of tensors or groups", fix="pass [tensor]")
@@ -43,7 +76,8 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        groups = list(params)
+        self._make_hooks()
+        groups: list[Any] = list(params)
         if not groups:
             raise ArgumentError(message("optimizer got an empty parameter list", expected="at least one parameter"))
         if not isinstance(groups[0], dict):
@@ -52,30 +86,74 @@ class Optimizer:
             self.add_param_group(group)
         flush()  # initial values are computed here, so that the first training step is like the others
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            setattr(cls, "step", _whole_step(vars(cls)["step"]))  # noqa: B010
+
+    def _make_hooks(self) -> None:
+        self._optimizer_step_pre_hooks: dict[int, Hook] = {}
+        self._optimizer_step_post_hooks: dict[int, Hook] = {}
+        self._optimizer_state_dict_pre_hooks: dict[int, Hook] = {}
+        self._optimizer_state_dict_post_hooks: dict[int, Hook] = {}
+        self._optimizer_load_state_dict_pre_hooks: dict[int, Hook] = {}
+        self._optimizer_load_state_dict_post_hooks: dict[int, Hook] = {}
+        self._stepping = False
+        self._opt_called = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_optimizer_step_pre_hooks" not in self.__dict__:
+            self._make_hooks()
+        self.defaults.setdefault("differentiable", False)
+
+    # --- groups ---------------------------------------------------------------------------------------------------------------------
+
     def add_param_group(self, group: Group) -> None:
         """Add a group of parameters with options of its own.
 
         Raises:
-            DTypeError: if a parameter is not a tensor. ArgumentError: if it is not a leaf, or is in a group already.
+            DTypeError: if a parameter is not a tensor. ArgumentError: if it is not a leaf, or is in a group already, if an option without
+                default is missing, or if only some parameters have names.
         """
         if not isinstance(group, dict):
             raise DTypeError(message("param group", received=type(group).__name__, expected="a dict"))
         members = group["params"]
         if isinstance(members, set | frozenset):
             raise DTypeError(message("optimizer: params", received="a set, which has no order", expected="a list", fix="pass list(params)"))
-        params = [members] if isinstance(members, Tensor) else list(members)
-        params = [p[1] if isinstance(p, tuple) else p for p in params]
+        given = [members] if isinstance(members, Tensor) else list(members)
+        params = [p[1] if isinstance(p, tuple) else p for p in given]
+        made = {**self.defaults, **group, "params": params}
+        if any(isinstance(p, tuple) for p in given):
+            if not all(isinstance(p, tuple) for p in given):
+                raise ArgumentError(message("all optimizer params should be with/without names", received="some (name, parameter) pairs"))
+            made["param_names"] = [p[0] for p in given]
+        self._check_names(made)
+        missing = [name for name, value in made.items() if value is required]
+        if missing:
+            raise ArgumentError(message(f"parameter group didn't specify a value of required optimization parameter {missing[0]}"))
+        self._check_params(params)
+        self.param_groups.append(made)
+
+    def _check_names(self, group: Group) -> None:
+        if self.param_groups and ("param_names" in self.param_groups[0]) != ("param_names" in group):
+            what = "all optimizer param groups should be with/without names"
+            raise ArgumentError(message(what, received="a group " + ("with" if "param_names" in group else "without") + " names"))
+
+    def _check_params(self, params: Sequence[Any]) -> None:
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor):
                 raise DTypeError(message("optimizer can only optimize tensors", received=type(p).__name__, expected="a Tensor"))
-            if not is_leaf(p):
+            if not (is_leaf(p) or p.retains_grad or self.defaults.get("differentiable")):
                 raise ArgumentError(message("can't optimize a non-leaf tensor", received=f"a computed tensor of shape {tuple(p.shape)}"))
             if id(p) in known:
                 what = "some parameters appear in more than one parameter group, or more than once in one"
                 raise ArgumentError(message(what, received=f"a parameter of shape {tuple(p.shape)}"))
             known.add(id(p))
-        self.param_groups.append({**self.defaults, **group, "params": params})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or set them to zero in place)."""
@@ -93,41 +171,14 @@ class Optimizer:
         Args:
             closure: computes the loss again and returns it (its gradients too).
         """
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        with no_grad():
-            for group in self.param_groups:
-                params = [p for p in group["params"] if p._grad is not None]
-                if params:
-                    self._update(group, params)
-        flush()
-        return loss
+        raise NotImplementedError(f"{type(self).__name__} must define step")
 
-    def _update(self, group: Group, params: list[Tensor]) -> None:
-        raise NotImplementedError
-
-    def _apply(
-        self, builder: Callable[..., Any], params: Sequence[Tensor], names: Sequence[str], coefficients: Sequence[float], flags: Any
-    ) -> None:
-        """Record one update of all `params`: builder(*params, *grads, *states (name by name), *coefficients, count, flags).
-
-        It returns the new parameters, then the new states name by name. States begin as zeros.
-        """
-        states = [self.state[p] for p in params] if names else []
-        targets = list(params)
-        for name in names:
-            for p, state in zip(params, states, strict=True):
-                if state.get(name) is None:
-                    state[name] = _zeros_like(p)
-                targets.append(state[name])
-        count = len(params)
-        operands = (*params, *(p._grad for p in params), *targets[count:], *coefficients)
-        assign_all(targets, record(builder, operands, count, flags))
+    # --- states ---------------------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain data and tensors: {"state": {index: …}, "param_groups": […]}, parameters by number."""
+        for hook in list(self._optimizer_state_dict_pre_hooks.values()):
+            hook(self)
         number: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
@@ -136,15 +187,46 @@ class Optimizer:
             packed = {k: v for k, v in group.items() if k != "params"}
             packed["params"] = [number[id(p)] for p in group["params"]]
             groups.append(packed)
-        state = {number[id(p)]: {k: _pack(v) for k, v in s.items()} for p, s in self.state.items() if id(p) in number}
-        return {"state": state, "param_groups": groups}
+        state: dict[Any, Any] = {}
+        for key, values in self.state.items():
+            packed_values = {k: pack_value(v) if k in self.numbers else v for k, v in values.items()}
+            state[number.get(id(key), key)] = packed_values
+        made: dict[str, Any] = {"state": state, "param_groups": groups}
+        for hook in list(self._optimizer_state_dict_post_hooks.values()):
+            replaced = hook(self, made)
+            made = made if replaced is None else replaced
+        return made
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state made by `state_dict` (of the same number of groups and parameters).
+        """Take over a state made by `state_dict`, here or in PyTorch (of the same number of groups and parameters).
 
         Raises:
             ArgumentError: if groups or shapes do not match; the optimizer is unchanged then.
         """
+        if isinstance(state_dict, dict):
+            state_dict = dict(state_dict)
+        for hook in list(self._optimizer_load_state_dict_pre_hooks.values()):
+            replaced = hook(self, state_dict)
+            state_dict = state_dict if replaced is None else replaced
+        params = self._params_by_number(state_dict)
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for index, values in state_dict["state"].items():
+            if isinstance(index, Tensor):
+                state[index] = values
+                continue
+            p = params.get(int(index))
+            if p is None:
+                what = "load_state_dict: state of an unknown parameter"
+                raise ArgumentError(message(what, received=index, expected=f"one of {list(params)}"))
+            state[p] = {name: self._load(name, value, p) for name, value in values.items() if value is not None}
+        self.state = state
+        for mine, theirs in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            mine.update({k: v for k, v in theirs.items() if k != "params" and (k != "param_names" or k in mine)})
+        for hook in list(self._optimizer_load_state_dict_post_hooks.values()):
+            hook(self)
+        flush()
+
+    def _params_by_number(self, state_dict: Any) -> dict[int, Tensor]:
         if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
             raise ArgumentError(message("load_state_dict", received=_described(state_dict), expected="a dict with state and param_groups"))
         groups = state_dict["param_groups"]
@@ -157,18 +239,50 @@ class Optimizer:
         params: dict[int, Tensor] = {}
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             params.update(zip(theirs["params"], mine["params"], strict=True))
-        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        for index, values in state_dict["state"].items():
-            p = params.get(int(index))
-            if p is None:
-                raise ArgumentError(
-                    message("load_state_dict: state of an unknown parameter", received=index, expected=f"one of {list(params)}")
-                )
-            state[p] = {name: _unpack(name, value, p) for name, value in values.items() if value is not None}
-        self.state = state
-        for mine, theirs in zip(self.param_groups, groups, strict=True):
-            mine.update({k: v for k, v in theirs.items() if k != "params"})
-        flush()
+        return params
+
+    def _load(self, name: str, value: Any, p: Tensor) -> Any:
+        if name in self.numbers:
+            return int(value) if name == "step" else float(value)
+        made = load_value(value, p)
+        if name in self.same_shape and made.shape != p.shape:
+            received, expected = f"shape {tuple(made.shape)}", f"shape {tuple(p.shape)}, that of the parameter"
+            raise ArgumentError(message(f"load_state_dict: {name} does not fit its parameter", received=received, expected=expected))
+        return made
+
+    # --- hooks ----------------------------------------------------------------------------------------------------------------------
+
+    def register_step_pre_hook(self, hook: Hook) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)`` (args begin with the optimizer)."""
+        return HookHandle(self._optimizer_step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Hook) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        return HookHandle(self._optimizer_step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> HookHandle:
+        """Call ``hook(optimizer)`` before `state_dict` (prepend: before the other hooks)."""
+        return _registered(self._optimizer_state_dict_pre_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> HookHandle:
+        """Call ``hook(optimizer, state_dict)`` after `state_dict`; what it returns (if not None) is the result."""
+        return _registered(self._optimizer_state_dict_post_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> HookHandle:
+        """Call ``hook(optimizer, state_dict)`` before `load_state_dict`; what it returns (if not None) is loaded."""
+        return _registered(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> HookHandle:
+        """Call ``hook(optimizer)`` after `load_state_dict`."""
+        return _registered(self._optimizer_load_state_dict_post_hooks, hook, prepend)
+
+    @staticmethod
+    def _group_tensors_by_device_and_dtype(tensorlistlist: Sequence[Sequence[Any]], with_indices: bool = False) -> dict[Any, Any]:
+        """Return (device, dtype) of the first list's tensors -> (the lists with these tensors, their positions)."""
+        places: defaultdict[Any, list[int]] = defaultdict(list)
+        for i, tensor in enumerate(tensorlistlist[0]):
+            places[tensor.device, tensor.dtype].append(i)
+        return {key: ([[row[i] for i in found] for row in tensorlistlist], found if with_indices else []) for key, found in places.items()}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -178,42 +292,90 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _zeros_like(p: Tensor) -> Tensor:
-    buffer = allocate(p.nbytes)
-    np.asarray(buffer)[...] = 0
-    return from_buffer(buffer, Meta.of(p._meta.shape, p._meta.dtype))
+def _registered(hooks: dict[int, Hook], hook: Hook, prepend: bool) -> HookHandle:
+    handle = HookHandle(hooks, hook)
+    if prepend:
+        others = [(k, v) for k, v in hooks.items() if k != handle.id]
+        for key, _ in others:
+            del hooks[key]
+        hooks.update(others)
+    return handle
 
 
-def _pack(value: Any) -> Any:
-    return tensor(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _whole_step(step: F) -> F:
+    """Return a class's `step` with the hooks around it, ended by a flush (the outermost call's, where one step calls another)."""
+
+    @functools.wraps(step)
+    def whole_step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._stepping:
+            return step(self, *args, **kwargs)
+        given: tuple[Any, ...] = (self, *args)
+        self._stepping = True
+        try:
+            for hook in itertools.chain(list(_step_pre_hooks.values()), list(self._optimizer_step_pre_hooks.values())):
+                given, kwargs = _replaced(hook(self, given, kwargs), given, kwargs)
+            result = step(*given, **kwargs)
+            self._opt_called = True  # what learning rate schedulers look at
+            for hook in itertools.chain(list(self._optimizer_step_post_hooks.values()), list(_step_post_hooks.values())):
+                hook(self, given, kwargs)
+        finally:
+            self._stepping = False
+        flush()
+        return result
+
+    return whole_step  # type: ignore[return-value]
 
 
-def _unpack(name: str, value: Any, p: Tensor) -> Any:
-    if name == "step":
-        return int(float(value))
-    if not isinstance(value, Tensor):
-        return value
-    if value.shape != p.shape:
-        received, expected = f"shape {tuple(value.shape)}", f"shape {tuple(p.shape)}, that of the parameter"
-        raise ArgumentError(message(f"load_state_dict: {name} does not fit its parameter", received=received, expected=expected))
-    return value.detach().to(p.dtype).clone()
+def _replaced(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if result is None:
+        return args, kwargs
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    what = "a step pre-hook returned something else than None or new arguments"
+    raise UnsupportedError(message(what, received=repr(result)[:80], expected="None, or a tuple (args, kwargs)"))
+
+
+def register_optimizer_step_pre_hook(hook: Hook) -> HookHandle:
+    """Call ``hook(optimizer, args, kwargs)`` before the steps of all optimizers."""
+    return HookHandle(_step_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Hook) -> HookHandle:
+    """Call ``hook(optimizer, args, kwargs)`` after the steps of all optimizers."""
+    return HookHandle(_step_post_hooks, hook)
 
 
 def _described(value: Any) -> str:
     return f"a dict with {', '.join(map(str, value)) or 'nothing'}" if isinstance(value, dict) else type(value).__name__
 
 
-def parameter_result(new: Node, old: Node) -> Node:
-    """Return an updated parameter as a node where gradients end, if the parameter requires grad."""
-    return gradient_leaf(new) if old.requires_grad else new
+# --- what optimizers written for PyTorch import from here -------------------------------------------------------------------------------
 
 
-def check_options(name: str, **options: tuple[Any, float, float]) -> None:
-    """Check numeric options, given as name=(value, low, high), high excluded.
+def _use_grad_for_differentiable(step: F) -> F:
+    """Decorator of `step`: gradients are recorded in it if the optimizer is differentiable."""
 
-    Raises:
-        ArgumentError
-    """
-    for option, (value, low, high) in options.items():
-        if not isinstance(value, Tensor) and not low <= value < high:
-            raise ArgumentError(message(f"{name}: invalid {option}", received=value, expected=f"{low} <= {option} < {high}"))
+    @functools.wraps(step)
+    def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        before = is_grad_enabled()
+        with set_grad_enabled(bool(self.defaults.get("differentiable", False))):
+            result = step(self, *args, **kwargs)
+        set_grad_enabled(before)
+        return result
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _get_value(x: Any) -> Any:
+    """Return a number, or the number in a tensor."""
+    return x.item() if isinstance(x, Tensor) else x
+
+
+def _default_to_fused_or_foreach(params: Sequence[Any], differentiable: bool, use_fused: bool = False) -> tuple[bool, bool]:
+    """Return (fused, foreach): neither, for the plain loop over parameters is recorded and compiled as a whole."""
+    return False, False
+
+
+def _get_capturable_supported_devices(supports_xla: bool = True) -> list[str]:
+    """Return the devices whose steps can be captured: none, for nothing needs it."""
+    return []

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
-from trine.core.graph import Node
 from trine.errors import ArgumentError, message
-from trine.optim.optimizer import Group, Optimizer, check_options, parameter_result
-from trine.optim.rules import SGDFlags, sgd
+from trine.optim import rules
+from trine.optim.optimizer import Group, ParamsT
+from trine.optim.recorded import INFINITY, Numbers, RecordedOptimizer, check_modes, check_options, number
 from trine.tensor import Tensor
 
 
-class SGD(Optimizer):
+class SGD(RecordedOptimizer):
     """Stochastic gradient descent, with momentum or Nesterov momentum.
 
     Args:
         params: parameters or groups. lr: learning rate. momentum: 0 switches it off. dampening: of the momentum.
-        weight_decay: L2 penalty. nesterov: Nesterov's momentum. maximize: ascend.
+        weight_decay: L2 penalty. nesterov: Nesterov's momentum. maximize: ascend. differentiable: record gradients through the step.
+        foreach, fused: accepted; every update is one fused program.
 
     >>> import trine
     >>> w = trine.nn.Parameter(trine.tensor([1.0]))
@@ -28,13 +29,17 @@ class SGD(Optimizer):
     [0.0]
     """
 
+    rule = rules.sgd
+    start = {}
+    same_shape = ("momentum_buffer",)
+
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
@@ -42,51 +47,35 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        infinity = float("inf")
-        check_options("SGD", lr=(lr, 0, infinity), momentum=(momentum, 0, infinity), weight_decay=(weight_decay, 0, infinity))
+        check_options("SGD", lr=(lr, 0, INFINITY), momentum=(momentum, 0, INFINITY), weight_decay=(weight_decay, 0, INFINITY))
+        check_modes("SGD", foreach, differentiable, fused)
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ArgumentError(
-                message(
-                    "Nesterov momentum requires a momentum and zero dampening",
-                    received=f"momentum={momentum}, dampening={dampening}",
-                    expected="momentum > 0, dampening = 0",
-                )
-            )
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-                "foreach": foreach,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
-        )
+            received, expected = f"momentum={momentum}, dampening={dampening}", "momentum > 0, dampening = 0"
+            raise ArgumentError(message("Nesterov momentum requires a momentum and zero dampening", received=received, expected=expected))
+        defaults: dict[str, Any] = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        defaults |= {"nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, defaults)
 
-    def _update(self, group: Group, params: list[Tensor]) -> None:
-        momentum = group["momentum"] != 0
-        names = ("momentum_buffer",) if momentum else ()
+    def state_names(self, group: Group, p: Tensor) -> tuple[str, ...]:
+        """Return the name of the buffer, if there is momentum."""
+        return self.same_shape if group["momentum"] != 0 else ()
+
+    def flags(self, group: Group) -> rules.Flags:
+        """Return what of the rule is switched on."""
+        momentum = bool(group["momentum"] != 0)
+        return rules.Flags(bool(group["weight_decay"] != 0), group["maximize"], momentum=momentum, nesterov=group["nesterov"])
+
+    def coefficients(self, group: Group, numbers: Numbers) -> tuple[float, ...]:
+        """Return the operands of `rules.sgd`."""
+        return number(group["lr"]), number(group["momentum"]), number(group["dampening"]), number(group["weight_decay"])
+
+    def _update(self, group: Group, params: Sequence[Tensor]) -> None:
         # a momentum buffer of zeros gives the same first step, unless dampening shortens the gradient
-        dampened = momentum and group["dampening"] != 0
-        is_fresh = [dampened and self.state[p].get("momentum_buffer") is None for p in params]
-        fresh = [p for p, new in zip(params, is_fresh, strict=True) if new]
-        known = [p for p, new in zip(params, is_fresh, strict=True) if not new]
-        coefficients = (float(group["lr"]), float(group["momentum"]), float(group["dampening"]), float(group["weight_decay"]))
-        for members, first in ((fresh, True), (known, False)):
+        dampened = group["momentum"] != 0 and group["dampening"] != 0
+        is_fresh = [bool(dampened and self.state[p].get("momentum_buffer") is None) for p in params]
+        flags, coefficients, through = self.flags(group), self.coefficients(group, {}), bool(group["differentiable"])
+        for first in (True, False):
+            members = [p for p, fresh in zip(params, is_fresh, strict=True) if fresh is first]
             if members:
-                flags = SGDFlags(group["weight_decay"] != 0, momentum, group["nesterov"], group["maximize"], first)
-                self._apply(_sgd_step, members, names, coefficients, flags)
-
-
-def _sgd_step(*operands: Any) -> tuple[Node, ...]:
-    *nodes, count, flags = operands
-    params, grads = nodes[:count], nodes[count : 2 * count]
-    buffers = nodes[2 * count : 3 * count] if flags.momentum else [None] * count
-    coefficients = nodes[-4:]
-    made = [sgd(flags, p, g, b, *coefficients) for p, g, b in zip(params, grads, buffers, strict=True)]
-    new_params = [parameter_result(new, p) for (new, _), p in zip(made, params, strict=True)]
-    return (*new_params, *(b for _, b in made if b is not None))
+                names = [self._prepare(group, p) for p in members][0]
+                self._apply(flags._replace(first=first), members, names, coefficients, through)
