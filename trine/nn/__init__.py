@@ -1,7 +1,7 @@
 """Layers and models."""
 
 from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
-from trine.nn import functional, init
+from trine.nn import functional, init, utils
 from trine.nn.activation import (
     ELU,
     GELU,
@@ -40,10 +40,10 @@ from trine.nn.pooling import (
     MaxPool3d,
     Unflatten,
 )
+from trine.nn.rnn import GRU, LSTM, RNN, RNNBase
+from trine.nn.rnn_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
 
 __all__ = [
-    "ELU",
-    "GELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
@@ -61,13 +61,19 @@ __all__ = [
     "Conv3d",
     "CrossEntropyLoss",
     "Dropout",
+    "ELU",
     "Embedding",
     "Flatten",
+    "GELU",
+    "GRU",
+    "GRUCell",
     "Hardtanh",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LazyLinear",
     "LeakyReLU",
@@ -84,6 +90,10 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "RNN",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -98,4 +108,5 @@ __all__ = [
     "UninitializedParameter",
     "functional",
     "init",
+    "utils",
 ]

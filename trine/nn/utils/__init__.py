@@ -1,0 +1,5 @@
+"""Tools for modules."""
+
+from trine.nn.utils import rnn
+
+__all__ = ["rnn"]
