@@ -6,6 +6,7 @@ attribute access, and by every door (`trine.nn`, `trine.optim`, …).
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,16 @@ from trine.tensor.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from trine.tensor.layout import (
+    Layout,
+    MemoryFormat,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    legacy_contiguous_format,
+    preserve_format,
+    strided,
+)
 from trine.tensor.printing import set_printoptions
 from trine.tensor.size import Size
 
@@ -73,9 +84,24 @@ short = int16
 cfloat = complex64
 cdouble = complex128
 dtype = DType
+e = math.e
+inf = math.inf
+nan = math.nan
+layout = Layout
+memory_format = MemoryFormat
+newaxis = None
+pi = math.pi
 
 __all__ = [
     *_ops_names,
+    "memory_format",
+    "layout",
+    "strided",
+    "preserve_format",
+    "legacy_contiguous_format",
+    "contiguous_format",
+    "channels_last_3d",
+    "channels_last",
     "DType",
     "Generator",
     "Size",
@@ -92,6 +118,7 @@ __all__ = [
     "device",
     "double",
     "dtype",
+    "e",
     "eager",
     "enable_grad",
     "explain",
@@ -105,6 +132,7 @@ __all__ = [
     "get_num_threads",
     "get_rng_state",
     "half",
+    "inf",
     "inference_mode",
     "initial_seed",
     "int",
@@ -117,7 +145,10 @@ __all__ = [
     "load",
     "long",
     "manual_seed",
+    "nan",
+    "newaxis",
     "no_grad",
+    "pi",
     "save",
     "seed",
     "set_default_dtype",

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explanation": EXPLAIN,
     "profiler": FUNCTIONS | {"serialization", "profiler"},
     "namespace": NAMESPACE,
-    **{name: NAMESPACE | {name} for name in ("nn", "data", "linalg", "fft", "signal", "masked")},
+    **{name: NAMESPACE | {name} for name in ("nn", "data", "linalg", "fft", "signal", "masked", "special")},
     "optim": NAMESPACE | {"optim", "nn"},
 }
 LLVM_MODULE = PACKAGE / "compiler" / "llvm.py"

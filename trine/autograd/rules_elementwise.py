@@ -14,6 +14,7 @@ from typing import Any
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
+from trine.errors import GradientError, message
 
 Rule = Callable[[Node, Node], tuple[Node | None, ...]]
 Derivative = Callable[[Node, Node], Node]
@@ -257,6 +258,11 @@ def _copysign(node: Node, g: Node) -> tuple[Node | None, ...]:
     return magnitude_gradient, b.zeros_like(y) if y.requires_grad else None
 
 
+def _nextafter(node: Node, g: Node) -> tuple[Node | None, ...]:
+    x, y = node.inputs
+    return b.sum_to(g, x.shape) if x.requires_grad else None, b.zeros_like(y) if y.requires_grad else None
+
+
 def _where(node: Node, g: Node) -> tuple[Node | None, ...]:
     condition, x, y = node.inputs
     zero = number(0, g)
@@ -265,6 +271,24 @@ def _where(node: Node, g: Node) -> tuple[Node | None, ...]:
         b.sum_to(b.where(condition, g, zero), x.shape) if x.requires_grad else None,
         b.sum_to(b.where(condition, zero, g), y.shape) if y.requires_grad else None,
     )
+
+
+def _library(node: Node, g: Node) -> tuple[Node | None, ...]:
+    """The incomplete gamma functions have a density in x; nothing else here has a derivative in closed form."""
+    function = node.attrs[0]
+    sign = {"gammainc": 1.0, "gammaincc": -1.0}.get(function)
+    if sign is None or node.inputs[0].requires_grad:
+        raise GradientError(
+            message(
+                f"{function}: the derivative is not implemented",
+                received="an operand that requires grad",
+                expected="gradients with respect to the second operand of gammainc and gammaincc only",
+                fix="detach the operand",
+            )
+        )
+    a, x = node.inputs
+    density = b.exp(b.sub(b.sub(b.mul(b.sub(a, number(1, a)), b.log(x)), x), b.lgamma(a)))
+    return None, b.sum_to(b.mul(g, b.mul(number(sign, g), density)), x.shape)
 
 
 BINARY_RULES: dict[str, Rule] = {
@@ -280,5 +304,7 @@ BINARY_RULES: dict[str, Rule] = {
     "minimum": _extremum,
     "atan2": _atan2,
     "copysign": _copysign,
+    "nextafter": _nextafter,
     "where": _where,
+    "library": _library,
 }

@@ -283,6 +283,19 @@ gt: Binary = binary("gt")
 ge: Binary = binary("ge")
 
 
+def library(function: str, *operands: Node) -> Node:
+    """Return an elementwise function of `core.library_functions`, which NumPy computes; operands broadcast and have one dtype.
+
+    Raises:
+        ArgumentError: there is no such function.
+    """
+    from trine.core.library_functions import FUNCTIONS
+
+    if function not in FUNCTIONS:
+        raise ArgumentError(message("library: no such function", received=repr(function), expected=", ".join(FUNCTIONS)))
+    return make("library", operands, (function,))
+
+
 def where(condition: Node, a: Node, b: Node) -> Node:
     """Return `a` where `condition` holds, else `b`; the three broadcast, `a` and `b` have one dtype."""
     dtype = a.dtype

@@ -135,6 +135,15 @@ def put(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> DType:
     return dtype
 
 
+# functions of `library` that take integers; the others take floating point numbers
+INTEGER_FUNCTIONS = frozenset({"gcd"})
+
+
+def library(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> DType:
+    """One dtype, of the kind that the function takes."""
+    return Same("iu" if attrs[0] in INTEGER_FUNCTIONS else "f")(f"{op} {attrs[0]}", operands, attrs)
+
+
 def random_bits(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> DType:
     """0-d int64 seed and offset; uint32 out."""
     for operand in operands:

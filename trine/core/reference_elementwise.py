@@ -11,7 +11,7 @@ from trine import dtypes
 from trine.core import random_bits as philox
 from trine.core import special
 from trine.core.graph import Node
-from trine.core.reference_base import Array, Implementation, decode, encode, exact, quiet, rounded
+from trine.core.reference_base import Array, Implementation, decode, encode, exact, quiet, rounded, widen
 from trine.errors import IndexOutOfRangeError, message
 
 
@@ -94,6 +94,13 @@ def _check_index(node: Node, index: Array) -> Array:
             )
         )
     return np.where(index < 0, index + size, index).astype(index.dtype)
+
+
+def _library(node: Node, *operands: Array) -> Array:
+    from trine.core.library_functions import FUNCTIONS
+
+    values = [widen(decode(a, i.dtype)) for a, i in zip(operands, node.inputs, strict=True)]
+    return encode(np.asarray(FUNCTIONS[node.attrs[0]](*values)).reshape(node.shape), node.dtype)
 
 
 def _where(node: Node, condition: Array, a: Array, b: Array) -> Array:
@@ -188,4 +195,5 @@ ELEMENTWISE: dict[str, Implementation] = {
     "stop_gradient": lambda node, x: x,
     "check_index": _check_index,
     "where": _where,
+    "library": quiet(_library),
 }

@@ -81,6 +81,7 @@ from trine.ops.comparison import (
     ne,
     not_equal,
 )
+from trine.ops.complex_numbers import conj_physical, is_conj, is_neg, isreal, resolve_conj, resolve_neg
 from trine.ops.contraction import (
     addmm,
     baddbmm,
@@ -98,16 +99,17 @@ from trine.ops.contraction import (
     trace,
 )
 from trine.ops.conversion import (
+    alias_copy,
     cdist,
     is_complex,
     is_floating_point,
     is_nonzero,
     is_tensor,
     numel,
-    result_type,
     to,
     view_as_complex,
     view_as_real,
+    zero_,
 )
 from trine.ops.convolution import (
     conv1d,
@@ -140,6 +142,7 @@ from trine.ops.creation import (
 )
 from trine.ops.decomposition import *  # noqa: F403
 from trine.ops.decomposition import __all__ as _decomposition
+from trine.ops.dtype_info import can_cast, finfo, iinfo, promote_types, result_type
 from trine.ops.elementwise import (
     abs,
     absolute,
@@ -189,6 +192,7 @@ from trine.ops.elementwise import (
     nan_to_num,
     neg,
     negative,
+    positive,
     rad2deg,
     real,
     reciprocal,
@@ -211,6 +215,8 @@ from trine.ops.embeddings import (
     embedding,
     scaled_dot_product_attention,
 )
+from trine.ops.exponents import frexp, gcd, lcm, ldexp
+from trine.ops.histograms import bincount, histc, histogram, histogramdd
 from trine.ops.indexing import (
     argwhere,
     gather,
@@ -229,6 +235,7 @@ from trine.ops.indexing import (
     take_along_dim,
     where,
 )
+from trine.ops.integration import cumulative_trapezoid, diff, gradient, trapezoid, trapz
 from trine.ops.joining import (
     cartesian_prod,
     cat,
@@ -334,6 +341,7 @@ from trine.ops.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from trine.ops.quantiles import median, mode, nanmedian, nanquantile, quantile
 from trine.ops.random import (
     alpha_dropout,
     bernoulli,
@@ -352,6 +360,7 @@ from trine.ops.random import (
     randn_like,
     randperm,
 )
+from trine.ops.random_fills import binomial, poisson
 from trine.ops.reduction import (
     all,
     amax,
@@ -361,6 +370,7 @@ from trine.ops.reduction import (
     argmax,
     argmin,
     count_nonzero,
+    dist,
     logsumexp,
     max,
     mean,
@@ -369,39 +379,32 @@ from trine.ops.reduction import (
     nansum,
     norm,
     prod,
-    std,
-    std_mean,
     sum,
-    var,
-    var_mean,
 )
 from trine.ops.scan import (
     cummax,
     cummin,
     cumprod,
     cumsum,
-    diff,
     logcumsumexp,
-    trapezoid,
 )
 from trine.ops.selection import addcdiv, addcmul, clamp, clamp_max, clamp_min, clip, lerp, masked_fill
 from trine.ops.solving import *  # noqa: F403
 from trine.ops.solving import __all__ as _solving
 from trine.ops.sorting import (
     argsort,
-    bincount,
     bucketize,
-    histc,
     isin,
     kthvalue,
-    median,
-    quantile,
     searchsorted,
     sort,
     topk,
     unique,
     unique_consecutive,
 )
+from trine.ops.sources import asarray, empty_permuted, empty_strided, fill, frombuffer, scalar_tensor, vander
+from trine.ops.special import i0, igamma, igammac, mvlgamma, polygamma
+from trine.ops.variance import std, std_mean, var, var_mean
 
 methods.install()
 
@@ -409,40 +412,44 @@ methods.install()
 # fmt: off
 __all__ = [
     *_decomposition, *_matrix, *_older_linalg, *_solving,
-    "abs", "absolute", "acos", "acosh", "adjoint", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
+    "adjoint",
+    "alias_copy", "dist", "zero_",
+    "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
     "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "addcdiv", "addcmul", "addmm", "all", "allclose", "alpha_dropout", "amax",
     "amin", "aminmax", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax", "argmin",
-    "argsort", "argwhere", "asin", "asinh", "atan", "atan2", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "batch_norm",
-    "bernoulli", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bincount", "bitwise_and",
-    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "broadcast_tensors", "broadcast_to",
-    "bucketize", "cartesian_prod", "cat", "cdist", "ceil", "celu", "channel_shuffle", "chunk", "clamp", "clamp_max", "clamp_min",
-    "clip", "clone", "column_stack", "complex", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh", "cosine_embedding_loss", "cosine_similarity", "count_nonzero",
-    "cross_entropy", "cummax", "cummin", "cumprod", "cumsum", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "digamma", "div",
-    "divide", "dot", "dropout", "dropout1d", "dropout2d", "dropout3d", "dstack", "einsum", "elu", "embedding", "empty", "empty_like",
-    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "feature_dropout", "fix", "flatten", "flip", "fliplr",
-    "flipud", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "fold", "frac", "full", "full_like", "gather",
-    "gaussian_nll_loss", "ge", "gelu", "ger", "glu", "greater", "greater_equal", "group_norm", "gt", "gumbel_softmax", "hardshrink",
-    "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hinge_embedding_loss", "histc", "hstack", "huber_loss", "hypot", "imag",
-    "index_add", "index_copy", "index_fill", "index_put", "index_select", "instance_norm", "interpolate", "is_complex",
-    "is_floating_point", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "kl_div",
-    "kthvalue", "l1_loss", "layer_norm", "le", "leaky_relu", "lerp", "less", "less_equal", "lgamma", "linear", "linspace",
-    "local_response_norm", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logspace", "logsumexp", "lp_pool2d", "lt",
-    "margin_ranking_loss", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d",
-    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mse_loss", "mul", "multinomial",
-    "multiply", "mv", "nan_to_num", "nanmean", "nansum", "narrow", "ne", "neg", "negative", "nextafter", "nll_loss", "nonzero", "norm",
-    "normal", "normalize", "not_equal", "numel", "one_hot", "ones", "ones_like", "outer", "pad", "pairwise_distance", "permute",
-    "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "polar", "pow", "prelu", "prod", "quantile", "rad2deg", "rand", "rand_like",
-    "randint", "randint_like", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder",
-    "repeat_interleave", "reshape", "result_type", "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub",
-    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "select", "selu", "sgn", "sigmoid",
-    "sign", "signbit", "silu", "sin", "sinc", "sinh", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus",
-    "softshrink", "softsign", "sort", "split", "split_with_sizes", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub",
-    "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tanhshrink", "tensor_split", "tensordot",
-    "threshold", "tile", "to", "topk", "trace", "transpose", "trapezoid", "tril", "tril_indices", "triplet_margin_loss", "triu",
-    "triu_indices", "true_divide", "trunc", "unbind", "unflatten", "unfold", "unique", "unique_consecutive", "unsqueeze", "upsample",
-    "var", "var_mean", "view_as_complex", "view_as_real", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "argsort", "argwhere", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm",
+    "batch_norm", "bernoulli", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bincount", "binomial",
+    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "broadcast_tensors",
+    "broadcast_to", "bucketize", "can_cast", "cartesian_prod", "cat", "cdist", "ceil", "celu", "channel_shuffle", "chunk", "clamp",
+    "clamp_max", "clamp_min", "clip", "clone", "column_stack", "complex", "concat", "concatenate", "conj", "conj_physical", "conv1d",
+    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh", "cosine_embedding_loss",
+    "cosine_similarity", "count_nonzero", "cross_entropy", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "deg2rad",
+    "diag", "diag_embed", "diagonal", "diff", "digamma", "div", "divide", "dot", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "dstack", "einsum", "elu", "embedding", "empty", "empty_like", "empty_permuted", "empty_strided", "eq", "equal", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expm1", "eye", "feature_dropout", "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud",
+    "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "fold", "frac", "frexp", "frombuffer", "full", "full_like", "gather",
+    "gaussian_nll_loss", "gcd", "ge", "gelu", "ger", "glu", "gradient", "greater", "greater_equal", "group_norm", "gt", "gumbel_softmax",
+    "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hinge_embedding_loss", "histc", "histogram", "histogramdd",
+    "hstack", "huber_loss", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put",
+    "index_select", "instance_norm", "interpolate", "is_complex", "is_conj", "is_floating_point", "is_neg", "is_nonzero", "is_tensor",
+    "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kl_div", "kthvalue", "l1_loss", "layer_norm",
+    "lcm", "ldexp", "le", "leaky_relu", "lerp", "less", "less_equal", "lgamma", "linear", "linspace", "local_response_norm", "log",
+    "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logsigmoid", "logspace", "logsumexp", "lp_pool2d", "lt", "margin_ranking_loss", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "median", "meshgrid",
+    "min", "minimum", "mish", "mm", "mode", "moveaxis", "movedim", "mse_loss", "mul", "multinomial", "multiply", "mv", "mvlgamma",
+    "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg", "negative", "nextafter", "nll_loss", "nonzero",
+    "norm", "normal", "normalize", "not_equal", "numel", "one_hot", "ones", "ones_like", "outer", "pad", "pairwise_distance", "permute",
+    "pixel_shuffle", "pixel_unshuffle", "poisson", "poisson_nll_loss", "polar", "polygamma", "positive", "pow", "prelu", "prod",
+    "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "ravel",
+    "real", "reciprocal", "relu", "relu6", "remainder", "repeat_interleave", "reshape", "resolve_conj", "resolve_neg", "result_type",
+    "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub", "scalar_tensor", "scaled_dot_product_attention", "scatter",
+    "scatter_add", "scatter_reduce", "searchsorted", "select", "selu", "sgn", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "sort", "split", "split_with_sizes",
+    "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
+    "take_along_dim", "tan", "tanh", "tanhshrink", "tensor_split", "tensordot", "threshold", "tile", "to", "topk", "trace", "transpose",
+    "trapezoid", "trapz", "tril", "tril_indices", "triplet_margin_loss", "triu", "triu_indices", "true_divide", "trunc", "unbind",
+    "unflatten", "unfold", "unique", "unique_consecutive", "unsqueeze", "upsample", "vander", "var", "var_mean", "view_as_complex",
+    "view_as_real", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

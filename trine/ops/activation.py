@@ -11,7 +11,7 @@ from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, ShapeError, message
 from trine.ops.arguments import check_choice
-from trine.ops.elementwise import UnaryBuilder, UnaryFunction, _unary
+from trine.ops.elementwise import UnaryBuilder, UnaryFunction, unary
 from trine.ops.promotion import as_dtype, as_float, number
 from trine.shapes import canonical_axis
 from trine.tensor import Tensor, record
@@ -344,7 +344,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 
 def _functional(name: str, builder: UnaryBuilder, text: str, example: str, result: str) -> UnaryFunction:
-    function = _unary(name, builder, text, example, result)
+    function = unary(name, builder, text, example, result)
     function.__doc__ = (function.__doc__ or "").replace(f"trine.{name}(", f"trine.nn.functional.{name}(")
     function.__module__ = __name__
     return function

@@ -27,15 +27,16 @@ class BinaryFunction(Protocol):
     def __call__(self, input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor: ...
 
 
-def _binary(name: str, builder: BinaryBuilder, text: str, example: str, result: str) -> BinaryFunction:
-    """Return the public function of a node builder, with its docstring."""
+def binary(name: str, builder: BinaryBuilder, text: str, example: str, result: str, module: str = __name__) -> BinaryFunction:
+    """Return the public function of a node builder, with its docstring; functions of `trine.special` are called there in the example."""
+    namespace = "trine.special" if module.endswith(".special") else "trine"
 
     def function(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
         value: Tensor = record(builder, (input, other))
         return value if out is None else write_out(value, out)
 
     function.__name__ = function.__qualname__ = name
-    function.__module__ = __name__
+    function.__module__ = module
     function.__doc__ = f"""{text}
 
     Args:
@@ -45,7 +46,7 @@ def _binary(name: str, builder: BinaryBuilder, text: str, example: str, result: 
 
     Example:
         >>> import trine
-        >>> trine.{name}({example})
+        >>> {namespace}.{name}({example})
         tensor({result})
     """
     return function
@@ -171,7 +172,8 @@ def _hypot(x: Node, y: Node) -> Node:
     return b.where(plain, large, b.mul(large, b.sqrt(b.add(number(1, x), b.mul(ratio, ratio)))))
 
 
-def _logaddexp(x: Node, y: Node) -> Node:
+def logaddexp_nodes(x: Node, y: Node) -> Node:
+    """Return log(exp(x) + exp(y)) of promoted operands, without overflow."""
     x, y = promote_float(x, y)
     large = b.maximum(x, y)
     # Equal infinities: their difference would be NaN.
@@ -188,9 +190,10 @@ def _logaddexp2(x: Node, y: Node) -> Node:
 
 def _xlogy(x: Node, y: Node) -> Node:
     x, y = promote_float(x, y)
-    product = b.mul(x, b.log(y))
-    flat = b.bitwise_and(b.eq(x, number(0, x)), b.logical_not(b.isnan(y)))
-    return b.where(flat, number(0, x), product)
+    # Where 0 meets an infinite or undefined logarithm the product is 0; elsewhere its gradient is the logarithm, as in PyTorch.
+    zero = number(0, x)
+    flat = b.bitwise_and(b.eq(x, zero), b.bitwise_or(b.le(y, zero), b.isinf(y)))
+    return b.where(flat, zero, b.mul(x, b.log(b.where(flat, number(1, y), y))))
 
 
 def _heaviside(x: Node, y: Node) -> Node:
@@ -220,88 +223,88 @@ bitwise_xor_nodes = _bitwise(b.bitwise_xor)
 shift_left_nodes = _bitwise(b.shift_left)
 shift_right_nodes = _bitwise(b.shift_right)
 
-true_divide = _binary("true_divide", div_nodes, "Return ``input / other``; integers give floats.", "trine.tensor([3, 4]), 2", "[1.5, 2. ]")
-floor_divide = _binary("floor_divide", floor_divide_nodes, "Return the quotient rounded down.", "trine.tensor([7, -7]), 2", "[ 3, -4]")
-remainder = _binary("remainder", remainder_nodes, "Return the remainder with the sign of `other`.", "trine.tensor([7, -7]), 4", "[3, 1]")
-fmod = _binary("fmod", _fmod, "Return the remainder with the sign of `input`.", "trine.tensor([7, -7]), 4", "[ 3, -3]")
-maximum = _binary(
+true_divide = binary("true_divide", div_nodes, "Return ``input / other``; integers give floats.", "trine.tensor([3, 4]), 2", "[1.5, 2. ]")
+floor_divide = binary("floor_divide", floor_divide_nodes, "Return the quotient rounded down.", "trine.tensor([7, -7]), 2", "[ 3, -4]")
+remainder = binary("remainder", remainder_nodes, "Return the remainder with the sign of `other`.", "trine.tensor([7, -7]), 4", "[3, 1]")
+fmod = binary("fmod", _fmod, "Return the remainder with the sign of `input`.", "trine.tensor([7, -7]), 4", "[ 3, -3]")
+maximum = binary(
     "maximum",
     _maximum,
     "Return the larger element; NaN if one is NaN. At a tie each gets half of the gradient.",
     "trine.tensor([1, 5]), trine.tensor([3, 2])",
     "[3, 5]",
 )
-minimum = _binary(
+minimum = binary(
     "minimum",
     _minimum,
     "Return the smaller element; NaN if one is NaN. At a tie each gets half of the gradient.",
     "trine.tensor([1, 5]), trine.tensor([3, 2])",
     "[1, 2]",
 )
-fmax = _binary("fmax", _fmax, "Return the larger element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[1. , 0.5]")
-fmin = _binary("fmin", _fmin, "Return the smaller element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[0.5, 0.5]")
-atan2 = _binary("atan2", _atan2, "Return the angle of the point (other, input).", "trine.tensor([1., -1.]), 1.0", "[ 0.7854, -0.7854]")
-copysign = _binary("copysign", _copysign, "Return `input` with the sign of `other`.", "trine.tensor([1., -2.]), -1.0", "[-1., -2.]")
-nextafter = _binary(
+fmax = binary("fmax", _fmax, "Return the larger element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[1. , 0.5]")
+fmin = binary("fmin", _fmin, "Return the smaller element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[0.5, 0.5]")
+atan2 = binary("atan2", _atan2, "Return the angle of the point (other, input).", "trine.tensor([1., -1.]), 1.0", "[ 0.7854, -0.7854]")
+copysign = binary("copysign", _copysign, "Return `input` with the sign of `other`.", "trine.tensor([1., -2.]), -1.0", "[-1., -2.]")
+nextafter = binary(
     "nextafter",
     _nextafter,
     "Return the next representable number towards `other`.",
     "trine.tensor([1.]), trine.tensor([2.])",
     "[1.]",
 )
-hypot = _binary(
+hypot = binary(
     "hypot",
     _hypot,
     "Return ``sqrt(input**2 + other**2)`` without overflow.",
     "trine.tensor([3., 5.]), trine.tensor([4., 12.])",
     "[ 5., 13.]",
 )
-logaddexp = _binary(
+logaddexp = binary(
     "logaddexp",
-    _logaddexp,
+    logaddexp_nodes,
     "Return ``log(exp(input) + exp(other))`` without overflow.",
     "trine.tensor([0.]), trine.tensor([0.])",
     "[0.6931]",
 )
-logaddexp2 = _binary(
+logaddexp2 = binary(
     "logaddexp2", _logaddexp2, "Return ``log2(2**input + 2**other)`` without overflow.", "trine.tensor([0.]), trine.tensor([0.])", "[1.]"
 )
-xlogy = _binary(
+xlogy = binary(
     "xlogy",
     _xlogy,
     "Return ``input * log(other)``, and 0 where `input` is 0.",
     "trine.tensor([0., 1.]), trine.tensor([0., 1.])",
     "[0., 0.]",
 )
-heaviside = _binary(
+heaviside = binary(
     "heaviside",
     _heaviside,
     "Return 0 below zero, 1 above, and `other` at zero.",
     "trine.tensor([-1., 0.]), trine.tensor([0.5])",
     "[0. , 0.5]",
 )
-bitwise_and = _binary("bitwise_and", bitwise_and_nodes, "Return the bitwise and of integers or bool.", "trine.tensor([6]), 3", "[2]")
-bitwise_or = _binary("bitwise_or", bitwise_or_nodes, "Return the bitwise or of integers or bool.", "trine.tensor([6]), 3", "[7]")
-bitwise_xor = _binary(
+bitwise_and = binary("bitwise_and", bitwise_and_nodes, "Return the bitwise and of integers or bool.", "trine.tensor([6]), 3", "[2]")
+bitwise_or = binary("bitwise_or", bitwise_or_nodes, "Return the bitwise or of integers or bool.", "trine.tensor([6]), 3", "[7]")
+bitwise_xor = binary(
     "bitwise_xor", bitwise_xor_nodes, "Return the bitwise exclusive or of integers or bool.", "trine.tensor([6]), 3", "[5]"
 )
-bitwise_left_shift = _binary("bitwise_left_shift", shift_left_nodes, "Shift bits to the left.", "trine.tensor([3]), 2", "[12]")
-bitwise_right_shift = _binary(
+bitwise_left_shift = binary("bitwise_left_shift", shift_left_nodes, "Shift bits to the left.", "trine.tensor([3]), 2", "[12]")
+bitwise_right_shift = binary(
     "bitwise_right_shift", shift_right_nodes, "Shift bits to the right, keeping the sign.", "trine.tensor([12]), 2", "[3]"
 )
-logical_and = _binary(
+logical_and = binary(
     "logical_and", _logical(b.bitwise_and), "Return True where both are not zero.", "trine.tensor([0, 2]), 1", "[False,  True]"
 )
-logical_or = _binary(
-    "logical_or", _logical(b.bitwise_or), "Return True where one is not zero.", "trine.tensor([0, 2]), 0", "[False,  True]"
-)
-logical_xor = _binary(
+logical_or = binary("logical_or", _logical(b.bitwise_or), "Return True where one is not zero.", "trine.tensor([0, 2]), 0", "[False,  True]")
+logical_xor = binary(
     "logical_xor", _logical(b.bitwise_xor), "Return True where exactly one is not zero.", "trine.tensor([0, 2]), 1", "[ True, False]"
 )
 
 
 def _add_scaled(x: Node, y: Node, alpha: Node) -> Node:
     dtype = result_dtype(x, y)
+    if dtype is dtypes.bool_:
+        return b.bitwise_or(as_dtype(x, dtype), b.bitwise_and(as_dtype(y, dtype), as_dtype(alpha, dtype)))
     return b.add(as_dtype(x, dtype), b.mul(as_dtype(y, dtype), as_dtype(alpha, dtype)))
 
 

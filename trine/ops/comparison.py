@@ -7,7 +7,7 @@ from collections.abc import Callable
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
-from trine.ops.arithmetic import BinaryFunction, Operand, _binary
+from trine.ops.arithmetic import BinaryFunction, Operand, binary
 from trine.ops.promotion import as_dtype, promote_pair
 from trine.tensor import Tensor, record
 
@@ -27,12 +27,12 @@ gt_nodes = _comparison(b.gt)
 ge_nodes = _comparison(b.ge)
 
 _PAIR = "trine.tensor([1, 2, 3]), 2"
-eq: BinaryFunction = _binary("eq", eq_nodes, "Return True where the elements are equal.", _PAIR, "[False,  True, False]")
-ne: BinaryFunction = _binary("ne", ne_nodes, "Return True where the elements differ.", _PAIR, "[ True, False,  True]")
-lt: BinaryFunction = _binary("lt", lt_nodes, "Return True where `input` is less than `other`.", _PAIR, "[ True, False, False]")
-le: BinaryFunction = _binary("le", le_nodes, "Return True where `input` is less than or equal to `other`.", _PAIR, "[ True,  True, False]")
-gt: BinaryFunction = _binary("gt", gt_nodes, "Return True where `input` is greater than `other`.", _PAIR, "[False, False,  True]")
-ge: BinaryFunction = _binary(
+eq: BinaryFunction = binary("eq", eq_nodes, "Return True where the elements are equal.", _PAIR, "[False,  True, False]")
+ne: BinaryFunction = binary("ne", ne_nodes, "Return True where the elements differ.", _PAIR, "[ True, False,  True]")
+lt: BinaryFunction = binary("lt", lt_nodes, "Return True where `input` is less than `other`.", _PAIR, "[ True, False, False]")
+le: BinaryFunction = binary("le", le_nodes, "Return True where `input` is less than or equal to `other`.", _PAIR, "[ True,  True, False]")
+gt: BinaryFunction = binary("gt", gt_nodes, "Return True where `input` is greater than `other`.", _PAIR, "[False, False,  True]")
+ge: BinaryFunction = binary(
     "ge", ge_nodes, "Return True where `input` is greater than or equal to `other`.", _PAIR, "[False,  True,  True]"
 )
 for _function in (eq, ne, lt, le, gt, ge):

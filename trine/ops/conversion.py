@@ -10,37 +10,62 @@ from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
-from trine.errors import ArgumentError, message
-from trine.ops.arguments import varargs
+from trine.errors import ArgumentError, DTypeError, message
+from trine.ops.arguments import varargs, write_out
 from trine.ops.creation import _constant, _full_nodes
 from trine.ops.elementwise import cast
 from trine.ops.promotion import as_dtype
 from trine.ops.random import bernoulli, randint_like
 from trine.tensor import Tensor, record
 from trine.tensor.alias import assign
-from trine.tensor.convert import defaults, tensor
+from trine.tensor.convert import tensor
 from trine.tensor.device import Device
+from trine.tensor.layout import MemoryFormat
 
 
-def to(input: Tensor, *args: Any, dtype: DType | None = None, device: Any = None, copy: bool = False, **options: Any) -> Tensor:
-    """Return the tensor with another dtype or device; itself where nothing changes: ``to(dtype)``, ``to(device)``, ``to(other)``.
+def to(
+    input: Tensor,
+    *args: Any,
+    dtype: DType | None = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: object = None,
+    other: Tensor | None = None,
+) -> Tensor:
+    """Return the tensor with another dtype or device; itself where nothing changes.
+
+    Called as ``to(dtype, non_blocking, copy)``, ``to(device, dtype, non_blocking, copy)`` or ``to(other, non_blocking, copy)``.
+    `non_blocking` and `memory_format` are accepted and have no effect.
+
+    Raises:
+        ArgumentError: the device does not exist. DTypeError: an argument is neither a dtype, a device nor a tensor.
 
     Example:
         >>> import trine
         >>> trine.tensor([1, 2]).to(trine.float32)
         tensor([1., 2.])
     """
-    for argument in args:
+    flags = []
+    for argument in (*args, other):
         if isinstance(argument, Tensor):
             dtype = argument.dtype
         elif isinstance(argument, DType):
             dtype = argument
-        elif not isinstance(argument, bool) and argument is not None:
+        elif isinstance(argument, bool):
+            flags.append(argument)
+        elif isinstance(argument, (str, int, Device)):
             device = argument
+        elif argument is not None and not isinstance(argument, MemoryFormat):
+            received = type(argument).__name__
+            raise DTypeError(message("to: an argument does not fit", received=received, expected="a dtype, a device or a tensor"))
     if device is not None and not isinstance(device, Device):
         Device(device)
+    if dtype is not None and not isinstance(dtype, DType):
+        raise DTypeError(message("to: not a dtype", received=repr(dtype), expected="a dtype such as trine.float32"))
     result = input if dtype is None else cast(input, dtype)
-    return result.clone() if copy and result is input else result
+    wants_copy = copy or (len(flags) > 1 and flags[1])
+    return result.clone() if wants_copy and result is input else result
 
 
 def _to_method(name: str, dtype: DType) -> Callable[..., Tensor]:
@@ -194,23 +219,6 @@ def dim(input: Tensor) -> int:
     return input.dim()
 
 
-def result_type(tensor1: Any, tensor2: Any) -> DType:
-    """Return the dtype of an operation on two tensors or numbers.
-
-    Example:
-        >>> import trine
-        >>> trine.result_type(trine.tensor([1]), 1.5)
-        trine.float32
-    """
-    operands = []
-    for value in (tensor1, tensor2):
-        if isinstance(value, Tensor):
-            operands.append((value.dtype, dtypes.DIMENSIONED if value.dim() else dtypes.ZERO_DIM))
-        else:
-            operands.append((dtypes.of_python(value, defaults.dtype), dtypes.WEAK))
-    return dtypes.result_type(*operands, default=defaults.dtype)
-
-
 # --- in place -----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -265,7 +273,7 @@ def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: 
     if high is None:
         largest = 2**24 if input.dtype.is_floating_point else 2 ** (8 * input.dtype.itemsize - 1) - 1
         low, high = (0, low) if low else (0, largest)
-    return assign(input, randint_like(input, low, high))
+    return assign(input, randint_like(input, low, high, generator=generator))
 
 
 def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
@@ -296,7 +304,7 @@ def new_tensor(input: Tensor, data: Any, *, dtype: DType | None = None, device: 
 
 
 def _sum_to_size(x: Node, shape: tuple[int, ...]) -> Node:
-    return b.sum_to(x, shape)
+    return x if shape and shape == x.shape else b.sum_to(x if x.dtype.is_differentiable else as_dtype(x, dtypes.int64), shape)
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
@@ -347,6 +355,17 @@ def view_as_complex(input: Tensor) -> Tensor:
     """
     result: Tensor = record(_view_as_complex, (input,))
     return result
+
+
+def alias_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Return a copy of the tensor.
+
+    Example:
+        >>> import trine
+        >>> trine.alias_copy(trine.tensor([1, 2]))
+        tensor([1, 2])
+    """
+    return write_out(input.clone(), out)
 
 
 def _cdist(x: Node, y: Node, p: float) -> Node:

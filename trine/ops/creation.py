@@ -11,7 +11,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, message
-from trine.ops.arguments import check_options, varargs
+from trine.ops.arguments import check_options, varargs, write_out
 from trine.ops.promotion import as_dtype, number, size
 from trine.shapes import canonical_shape
 from trine.tensor import Tensor, record
@@ -28,8 +28,7 @@ def _constant_nodes(value: int, shape: tuple[int, ...], dtype: DType) -> Node:
 
 def _finish(result: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
     if out is not None:
-        result = out.copy_(result)
-        return result
+        return write_out(result, out)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -186,6 +185,13 @@ def _arange_nodes(start: Node, step: Node, count: int, dtype: DType) -> Node:
     return as_dtype(b.add(as_dtype(start, dtypes.int64), b.mul(position, as_dtype(step, dtypes.int64))), dtype)
 
 
+def _check_step(start: float, end: float, step: float) -> None:
+    if step == 0 or (end - start) * step < 0:
+        raise ArgumentError(
+            message("arange: the step does not lead to the end", received=f"{start}, {end}, {step}", expected="a step towards the end")
+        )
+
+
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -212,13 +218,13 @@ def arange(
     start, end, step = (v.item() if isinstance(v, Tensor) or hasattr(v, "item") else v for v in (start, end, step))
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
-        raise ArgumentError(
-            message("arange: the step does not lead to the end", received=f"{start}, {end}, {step}", expected="a step towards the end")
-        )
+    _check_step(start, end, step)
     is_integer = all(isinstance(v, int) for v in (start, end, step))
-    count = -((start - end) // step) if is_integer else math.ceil((end - start) / step)
     found = dtype or (dtypes.int64 if is_integer else defaults.dtype)
+    if found is dtypes.int64 and not is_integer:  # as in PyTorch, the bounds are truncated first
+        start, end, step, is_integer = int(start), int(end), int(step), True
+        _check_step(start, end, step)
+    count = -((start - end) // step) if is_integer else math.ceil((end - start) / step)
     if not found.is_differentiable and not is_integer:
         start, step = int(start), int(step)
     result: Tensor = record(_arange_nodes, (start, step), int(count), found)
@@ -269,12 +275,14 @@ def _logspace_nodes(start: Node, end: Node, base: Node, steps: int, dtype: DType
 
 
 def logspace(
-    start: float,
-    end: float,
+    start: Any,
+    end: Any,
     steps: int,
     base: float = 10.0,
     *,
+    out: Tensor | None = None,
     dtype: DType | None = None,
+    layout: object = None,
     device: object = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -286,8 +294,11 @@ def logspace(
         tensor([  1.,  10., 100.])
     """
     check_options(dtype, device)
-    result: Tensor = record(_logspace_nodes, (float(start), float(end), float(base)), int(steps), dtype or defaults.dtype)
-    return _finish(result, requires_grad)
+    if steps < 0:
+        raise ArgumentError(message("logspace: steps is negative", received=steps, expected="0 or more"))
+    operands = tuple([v if isinstance(v, Tensor) else float(v) for v in (start, end, base)])
+    result: Tensor = record(_logspace_nodes, operands, int(steps), dtype or defaults.dtype)
+    return _finish(result, requires_grad, out)
 
 
 def _eye_nodes(rows: int, columns: int, dtype: DType) -> Node:
@@ -380,7 +391,7 @@ def _complex_nodes(x: Node, y: Node) -> Node:
     return b.add(b.cast(x, dtype), b.mul(b.cast(y, dtype), b.const(1j, dtype)))
 
 
-def complex(real: Tensor, imag: Tensor) -> Tensor:
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the complex tensor with given real and imaginary parts.
 
     Example:
@@ -388,15 +399,14 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
         >>> trine.complex(trine.tensor([1.]), trine.tensor([2.])).imag
         tensor([2.])
     """
-    result: Tensor = record(_complex_nodes, (real, imag))
-    return result
+    return write_out(record(_complex_nodes, (real, imag)), out)
 
 
 def _polar_nodes(magnitude: Node, angle: Node) -> Node:
     return _complex_nodes(b.mul(magnitude, b.cos(angle)), b.mul(magnitude, b.sin(angle)))
 
 
-def polar(abs: Tensor, angle: Tensor) -> Tensor:
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the complex tensor with given magnitudes and angles.
 
     Example:
@@ -404,5 +414,4 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
         >>> trine.polar(trine.tensor([2.]), trine.tensor([0.])).real
         tensor([2.])
     """
-    result: Tensor = record(_polar_nodes, (abs, angle))
-    return result
+    return write_out(record(_polar_nodes, (abs, angle)), out)

@@ -9,6 +9,7 @@ from typing import Protocol
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
+from trine.errors import DTypeError, message
 from trine.ops.arguments import write_out
 from trine.ops.promotion import as_dtype, as_float, number
 from trine.tensor import Tensor, record
@@ -24,15 +25,16 @@ class UnaryFunction(Protocol):
     def __call__(self, input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 
 
-def _unary(name: str, builder: UnaryBuilder, text: str, example: str, result: str) -> UnaryFunction:
-    """Return the public function of a node builder, with its docstring."""
+def unary(name: str, builder: UnaryBuilder, text: str, example: str, result: str, module: str = __name__) -> UnaryFunction:
+    """Return the public function of a node builder, with its docstring; functions of `trine.special` are called there in the example."""
+    namespace = "trine.special" if module.endswith(".special") else "trine"
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         value: Tensor = record(builder, (input,))
         return value if out is None else write_out(value, out)
 
     function.__name__ = function.__qualname__ = name
-    function.__module__ = __name__
+    function.__module__ = module
     function.__doc__ = f"""{text}
 
     Args:
@@ -41,7 +43,7 @@ def _unary(name: str, builder: UnaryBuilder, text: str, example: str, result: st
 
     Example:
         >>> import trine
-        >>> trine.{name}(trine.tensor({example}))
+        >>> {namespace}.{name}(trine.tensor({example}))
         tensor({result})
     """
     return function
@@ -66,7 +68,8 @@ def _not_bool(primitive: UnaryBuilder) -> UnaryBuilder:
 
 
 def _square(x: Node) -> Node:
-    return x if x.dtype is dtypes.bool_ else b.mul(x, x)
+    x = as_dtype(x, dtypes.int64) if x.dtype is dtypes.bool_ else x
+    return b.mul(x, x)
 
 
 def as_bool(x: Node) -> Node:
@@ -138,68 +141,75 @@ def _signbit(x: Node) -> Node:
     return b.lt(x, number(0, x)) if x.dtype.code == "i" else _always(False)(x)
 
 
+def _positive(x: Node) -> Node:
+    if x.dtype is dtypes.bool_:
+        raise DTypeError(message("positive: not defined for bool", received="bool", expected="numbers"))
+    return x
+
+
 abs_nodes = _not_bool(b.abs)
-abs = _unary(
+abs = unary(
     "abs",
     abs_nodes,
     "Return the absolute value; of a complex number, its magnitude. The gradient at 0 is 0.",
     "[-1.5, 2.0]",
     "[1.5, 2. ]",
 )
-neg = _unary("neg", b.neg, "Return ``-input``.", "[1, -2]", "[-1,  2]")
-sign = _unary("sign", sign_nodes, "Return -1, 0 or 1, the sign of each element; 0 for NaN.", "[-3, 0, 5]", "[-1,  0,  1]")
-sgn = _unary("sgn", _sgn, "Return the sign; of a complex number, ``input / abs(input)``, or 0 at 0.", "[-3, 0, 5]", "[-1,  0,  1]")
-floor = _unary("floor", b.floor, "Round down to an integer value.", "[1.7, -1.2]", "[ 1., -2.]")
-ceil = _unary("ceil", b.ceil, "Round up to an integer value.", "[1.2, -1.7]", "[ 2., -1.]")
-trunc = _unary("trunc", b.trunc, "Round towards zero.", "[1.7, -1.7]", "[ 1., -1.]")
-frac = _unary("frac", _frac, "Return the fractional part, with the sign of the input.", "[1.5, -2.25]", "[ 0.5 , -0.25]")
-sqrt = _unary("sqrt", _floating(b.sqrt), "Return the square root; NaN below zero.", "[4.0, 9.0]", "[2., 3.]")
-rsqrt = _unary("rsqrt", _floating(b.rsqrt), "Return ``1 / sqrt(input)``.", "[4.0, 16.0]", "[0.5 , 0.25]")
-square = _unary("square", _square, "Return ``input * input``.", "[1.0, -3.0]", "[1., 9.]")
-reciprocal = _unary("reciprocal", _floating(b.reciprocal), "Return ``1 / input``.", "[2.0, 4.0]", "[0.5 , 0.25]")
-exp = _unary("exp", _floating(b.exp), "Return e to the power of each element.", "[0.0, 1.0]", "[1.    , 2.7183]")
-exp2 = _unary("exp2", _floating(b.exp2), "Return 2 to the power of each element.", "[1.0, 3.0]", "[2., 8.]")
-expm1 = _unary("expm1", _floating(b.expm1), "Return ``exp(input) - 1``, accurate near 0.", "[0.0, 1.0]", "[0.    , 1.7183]")
-log = _unary("log", _floating(b.log), "Return the natural logarithm: -inf at 0, NaN below.", "[1.0, 10.0]", "[0.    , 2.3026]")
-log2 = _unary("log2", _floating(b.log2), "Return the logarithm to base 2.", "[1.0, 8.0]", "[0., 3.]")
-log10 = _unary("log10", _floating(b.log10), "Return the logarithm to base 10.", "[1.0, 50.0]", "[0.   , 1.699]")
-log1p = _unary("log1p", _floating(b.log1p), "Return ``log(1 + input)``, accurate near 0.", "[0.0, 1.0]", "[0.    , 0.6931]")
-sin = _unary("sin", _floating(b.sin), "Return the sine of angles in radians.", "[0.0, 1.0]", "[0.    , 0.8415]")
-cos = _unary("cos", _floating(b.cos), "Return the cosine of angles in radians.", "[0.0, 1.0]", "[1.    , 0.5403]")
-tan = _unary("tan", _floating(b.tan), "Return the tangent of angles in radians.", "[0.0, 1.0]", "[0.    , 1.5574]")
-asin = _unary("asin", _floating(b.asin), "Return the arc sine in radians; NaN outside [-1, 1].", "[0.0, 1.0]", "[0.    , 1.5708]")
-acos = _unary("acos", _floating(b.acos), "Return the arc cosine in radians; NaN outside [-1, 1].", "[1.0, 0.0]", "[0.    , 1.5708]")
-atan = _unary("atan", _floating(b.atan), "Return the arc tangent in radians.", "[0.0, 1.0]", "[0.    , 0.7854]")
-sinh = _unary("sinh", _floating(b.sinh), "Return the hyperbolic sine.", "[0.0, 1.0]", "[0.    , 1.1752]")
-cosh = _unary("cosh", _floating(b.cosh), "Return the hyperbolic cosine.", "[0.0, 1.0]", "[1.    , 1.5431]")
-tanh = _unary("tanh", _floating(b.tanh), "Return the hyperbolic tangent.", "[0.0, 1.0]", "[0.    , 0.7616]")
-asinh = _unary("asinh", _floating(b.asinh), "Return the inverse hyperbolic sine.", "[0.0, 1.0]", "[0.    , 0.8814]")
-acosh = _unary("acosh", _floating(b.acosh), "Return the inverse hyperbolic cosine; NaN below 1.", "[1.0, 2.0]", "[0.   , 1.317]")
-atanh = _unary("atanh", _floating(b.atanh), "Return the inverse hyperbolic tangent; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.    , 0.5493]")
-erf = _unary("erf", _floating(b.erf), "Return the error function.", "[0.0, 1.0]", "[0.    , 0.8427]")
-erfc = _unary("erfc", _floating(b.erfc), "Return ``1 - erf(input)``, accurate for large inputs.", "[0.0, 1.0]", "[1.    , 0.1573]")
-erfinv = _unary("erfinv", _floating(b.erfinv), "Return the inverse error function; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.    , 0.4769]")
-lgamma = _unary(
+positive = unary("positive", _positive, "Return the tensor itself; not defined for bool.", "[1, -2]", "[ 1, -2]")
+neg = unary("neg", b.neg, "Return ``-input``.", "[1, -2]", "[-1,  2]")
+sign = unary("sign", sign_nodes, "Return -1, 0 or 1, the sign of each element; 0 for NaN.", "[-3, 0, 5]", "[-1,  0,  1]")
+sgn = unary("sgn", _sgn, "Return the sign; of a complex number, ``input / abs(input)``, or 0 at 0.", "[-3, 0, 5]", "[-1,  0,  1]")
+floor = unary("floor", b.floor, "Round down to an integer value.", "[1.7, -1.2]", "[ 1., -2.]")
+ceil = unary("ceil", b.ceil, "Round up to an integer value.", "[1.2, -1.7]", "[ 2., -1.]")
+trunc = unary("trunc", b.trunc, "Round towards zero.", "[1.7, -1.7]", "[ 1., -1.]")
+frac = unary("frac", _frac, "Return the fractional part, with the sign of the input.", "[1.5, -2.25]", "[ 0.5 , -0.25]")
+sqrt = unary("sqrt", _floating(b.sqrt), "Return the square root; NaN below zero.", "[4.0, 9.0]", "[2., 3.]")
+rsqrt = unary("rsqrt", _floating(b.rsqrt), "Return ``1 / sqrt(input)``.", "[4.0, 16.0]", "[0.5 , 0.25]")
+square = unary("square", _square, "Return ``input * input``.", "[1.0, -3.0]", "[1., 9.]")
+reciprocal = unary("reciprocal", _floating(b.reciprocal), "Return ``1 / input``.", "[2.0, 4.0]", "[0.5 , 0.25]")
+exp = unary("exp", _floating(b.exp), "Return e to the power of each element.", "[0.0, 1.0]", "[1.    , 2.7183]")
+exp2 = unary("exp2", _floating(b.exp2), "Return 2 to the power of each element.", "[1.0, 3.0]", "[2., 8.]")
+expm1 = unary("expm1", _floating(b.expm1), "Return ``exp(input) - 1``, accurate near 0.", "[0.0, 1.0]", "[0.    , 1.7183]")
+log = unary("log", _floating(b.log), "Return the natural logarithm: -inf at 0, NaN below.", "[1.0, 10.0]", "[0.    , 2.3026]")
+log2 = unary("log2", _floating(b.log2), "Return the logarithm to base 2.", "[1.0, 8.0]", "[0., 3.]")
+log10 = unary("log10", _floating(b.log10), "Return the logarithm to base 10.", "[1.0, 50.0]", "[0.   , 1.699]")
+log1p = unary("log1p", _floating(b.log1p), "Return ``log(1 + input)``, accurate near 0.", "[0.0, 1.0]", "[0.    , 0.6931]")
+sin = unary("sin", _floating(b.sin), "Return the sine of angles in radians.", "[0.0, 1.0]", "[0.    , 0.8415]")
+cos = unary("cos", _floating(b.cos), "Return the cosine of angles in radians.", "[0.0, 1.0]", "[1.    , 0.5403]")
+tan = unary("tan", _floating(b.tan), "Return the tangent of angles in radians.", "[0.0, 1.0]", "[0.    , 1.5574]")
+asin = unary("asin", _floating(b.asin), "Return the arc sine in radians; NaN outside [-1, 1].", "[0.0, 1.0]", "[0.    , 1.5708]")
+acos = unary("acos", _floating(b.acos), "Return the arc cosine in radians; NaN outside [-1, 1].", "[1.0, 0.0]", "[0.    , 1.5708]")
+atan = unary("atan", _floating(b.atan), "Return the arc tangent in radians.", "[0.0, 1.0]", "[0.    , 0.7854]")
+sinh = unary("sinh", _floating(b.sinh), "Return the hyperbolic sine.", "[0.0, 1.0]", "[0.    , 1.1752]")
+cosh = unary("cosh", _floating(b.cosh), "Return the hyperbolic cosine.", "[0.0, 1.0]", "[1.    , 1.5431]")
+tanh = unary("tanh", _floating(b.tanh), "Return the hyperbolic tangent.", "[0.0, 1.0]", "[0.    , 0.7616]")
+asinh = unary("asinh", _floating(b.asinh), "Return the inverse hyperbolic sine.", "[0.0, 1.0]", "[0.    , 0.8814]")
+acosh = unary("acosh", _floating(b.acosh), "Return the inverse hyperbolic cosine; NaN below 1.", "[1.0, 2.0]", "[0.   , 1.317]")
+atanh = unary("atanh", _floating(b.atanh), "Return the inverse hyperbolic tangent; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.    , 0.5493]")
+erf = unary("erf", _floating(b.erf), "Return the error function.", "[0.0, 1.0]", "[0.    , 0.8427]")
+erfc = unary("erfc", _floating(b.erfc), "Return ``1 - erf(input)``, accurate for large inputs.", "[0.0, 1.0]", "[1.    , 0.1573]")
+erfinv = unary("erfinv", _floating(b.erfinv), "Return the inverse error function; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.    , 0.4769]")
+lgamma = unary(
     "lgamma", _floating(b.lgamma), "Return the logarithm of the absolute value of the gamma function.", "[1.0, 4.0]", "[0.    , 1.7918]"
 )
-digamma = _unary("digamma", _floating(b.digamma), "Return the derivative of `lgamma`.", "[1.0, 2.0]", "[-0.5772,  0.4228]")
-sigmoid = _unary("sigmoid", _floating(b.sigmoid), "Return ``1 / (1 + exp(-input))``.", "[0.0, 1.0]", "[0.5   , 0.7311]")
-sinc = _unary("sinc", _sinc, "Return ``sin(pi * input) / (pi * input)``, and 1 at 0.", "[0.0, 0.5]", "[1.    , 0.6366]")
-deg2rad = _unary("deg2rad", _scaled(math.pi / 180), "Convert degrees to radians.", "[180.0, 90.0]", "[3.1416, 1.5708]")
-rad2deg = _unary("rad2deg", _scaled(180 / math.pi), "Convert radians to degrees.", "[0.0, 1.0]", "[ 0.    , 57.2958]")
-logical_not = _unary("logical_not", b.logical_not, "Return True where the element is zero.", "[0, 3]", "[ True, False]")
-bitwise_not = _unary("bitwise_not", b.bitwise_not, "Flip all bits of integers; negate bool.", "[0, 5]", "[-1, -6]")
-isnan = _unary("isnan", b.isnan, "Return True where the element is NaN.", "[1.0, float('nan')]", "[False,  True]")
-isinf = _unary("isinf", b.isinf, "Return True where the element is infinite.", "[1.0, float('inf')]", "[False,  True]")
-isfinite = _unary(
+digamma = unary("digamma", _floating(b.digamma), "Return the derivative of `lgamma`.", "[1.0, 2.0]", "[-0.5772,  0.4228]")
+sigmoid = unary("sigmoid", _floating(b.sigmoid), "Return ``1 / (1 + exp(-input))``.", "[0.0, 1.0]", "[0.5   , 0.7311]")
+sinc = unary("sinc", _sinc, "Return ``sin(pi * input) / (pi * input)``, and 1 at 0.", "[0.0, 0.5]", "[1.    , 0.6366]")
+deg2rad = unary("deg2rad", _scaled(math.pi / 180), "Convert degrees to radians.", "[180.0, 90.0]", "[3.1416, 1.5708]")
+rad2deg = unary("rad2deg", _scaled(180 / math.pi), "Convert radians to degrees.", "[0.0, 1.0]", "[ 0.    , 57.2958]")
+logical_not = unary("logical_not", b.logical_not, "Return True where the element is zero.", "[0, 3]", "[ True, False]")
+bitwise_not = unary("bitwise_not", b.bitwise_not, "Flip all bits of integers; negate bool.", "[0, 5]", "[-1, -6]")
+isnan = unary("isnan", b.isnan, "Return True where the element is NaN.", "[1.0, float('nan')]", "[False,  True]")
+isinf = unary("isinf", b.isinf, "Return True where the element is infinite.", "[1.0, float('inf')]", "[False,  True]")
+isfinite = unary(
     "isfinite", b.isfinite, "Return True where the element is neither infinite nor NaN.", "[1.0, float('inf')]", "[ True, False]"
 )
-isposinf = _unary("isposinf", _isposinf, "Return True where the element is +inf.", "[1.0, float('inf')]", "[False,  True]")
-isneginf = _unary("isneginf", _isneginf, "Return True where the element is -inf.", "[1.0, float('inf')]", "[False, False]")
-signbit = _unary("signbit", _signbit, "Return True where the sign bit is set, also for -0.0.", "[1.0, -0.0]", "[False,  True]")
-real = _unary("real", b.real, "Return the real part.", "[1.0, 2.0]", "[1., 2.]")
-conj = _unary("conj", b.conj, "Return the complex conjugate; real tensors are their own.", "[1.0, 2.0]", "[1., 2.]")
-angle = _unary(
+isposinf = unary("isposinf", _isposinf, "Return True where the element is +inf.", "[1.0, float('inf')]", "[False,  True]")
+isneginf = unary("isneginf", _isneginf, "Return True where the element is -inf.", "[1.0, float('inf')]", "[False, False]")
+signbit = unary("signbit", _signbit, "Return True where the sign bit is set, also for -0.0.", "[1.0, -0.0]", "[False,  True]")
+real = unary("real", b.real, "Return the real part.", "[1.0, 2.0]", "[1., 2.]")
+conj = unary("conj", b.conj, "Return the complex conjugate; real tensors are their own.", "[1.0, 2.0]", "[1., 2.]")
+angle = unary(
     "angle", _angle, "Return the angle of each number in the complex plane: 0 or pi for real ones.", "[1.0, -1.0]", "[0.    , 3.1416]"
 )
 

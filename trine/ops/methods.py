@@ -9,18 +9,27 @@ from trine.core import build as b
 from trine.ops import (
     arithmetic,
     comparison,
+    complex_numbers,
     contraction,
     conversion,
     creation,
     elementwise,
+    exponents,
+    histograms,
     indexing,
+    integration,
     joining,
     movement,
+    quantiles,
     random,
+    random_fills,
     reduction,
     scan,
     selection,
     sorting,
+    sources,
+    special,
+    variance,
 )
 from trine.ops.activation import log_softmax, relu, softmax
 from trine.ops.structure_methods import STRUCTURE_INPLACE, STRUCTURE_METHODS
@@ -51,8 +60,8 @@ METHODS: dict[str, Function] = {
         elementwise,
         """abs absolute acos acosh angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil clone conj
         cos cosh deg2rad digamma erf erfc erfinv exp exp2 expm1 fix floor frac isfinite isinf isnan isneginf isposinf lgamma log log10
-        log1p log2 logical_not logit nan_to_num neg negative rad2deg reciprocal round rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt
-        square tan tanh trunc""",
+        log1p log2 logical_not logit nan_to_num neg negative positive rad2deg reciprocal round rsqrt sgn sigmoid sign signbit sin sinc
+        sinh sqrt square tan tanh trunc""",
     ),
     **_named(
         arithmetic,
@@ -64,9 +73,18 @@ METHODS: dict[str, Function] = {
     **_named(comparison, "allclose eq equal ge greater greater_equal gt isclose le less less_equal lt ne not_equal"),
     **_named(
         reduction,
-        "all amax amin aminmax any argmax argmin count_nonzero logsumexp max mean min nanmean nansum norm prod std sum var",
+        "all amax amin aminmax any argmax argmin count_nonzero dist logsumexp max mean min nanmean nansum norm prod sum",
     ),
-    **_named(scan, "cummax cummin cumprod cumsum diff logcumsumexp"),
+    **_named(variance, "std var"),
+    **_named(scan, "cummax cummin cumprod cumsum logcumsumexp"),
+    **_named(integration, "diff"),
+    **_named(complex_numbers, "conj_physical is_conj is_neg isreal resolve_conj resolve_neg"),
+    **_named(exponents, "frexp gcd lcm ldexp"),
+    **_named(quantiles, "median mode nanmedian nanquantile quantile"),
+    **_named(histograms, "bincount histc histogram"),
+    **_named(special, "i0 igamma igammac mvlgamma"),
+    "polygamma": special.polygamma_method,
+    "new_empty_strided": sources.new_empty_strided,
     **_named(
         movement,
         """broadcast_to chunk diagonal expand expand_as flatten matrix_transpose moveaxis movedim narrow permute ravel reshape reshape_as
@@ -79,7 +97,7 @@ METHODS: dict[str, Function] = {
         """argwhere gather index_add index_copy index_fill index_put index_select masked_scatter masked_select nonzero scatter scatter_add
         scatter_reduce take take_along_dim""",
     ),
-    **_named(sorting, "argsort bincount histc kthvalue median quantile sort topk unique unique_consecutive"),
+    **_named(sorting, "argsort kthvalue sort topk unique unique_consecutive"),
     **_named(random, "bernoulli multinomial"),
     **_named(creation, "new_empty new_full new_ones new_zeros"),
     **_named(
@@ -103,13 +121,14 @@ METHODS: dict[str, Function] = {
 """Method name -> function whose first argument is the tensor."""
 
 INPLACE: tuple[str, ...] = tuple(
-    """abs absolute acos acosh add addcdiv addcmul addmm arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atan2 atanh baddbmm
-    bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos
-    cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater
-    greater_equal gt heaviside hypot index_add index_copy index_fill index_put le lerp less less_equal lgamma log log10 log1p log2
-    logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative nextafter
-    not_equal pow rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt
-    square sub subtract tan tanh tril triu true_divide trunc xlogy""".split()
+    """abs absolute acos acosh add addcdiv addcmul addmm arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atan2 atanh
+    baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip
+    conj_physical copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor
+    floor_divide fmod frac gcd ge greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put
+    lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill
+    masked_scatter mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal polygamma pow rad2deg reciprocal relu remainder
+    round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh tril triu
+    true_divide trunc xlogy""".split()
 )
 """Functions whose in-place form ``name_`` exists."""
 
@@ -117,6 +136,9 @@ INPLACE_VALUES: dict[str, Function] = {
     "uniform_": random.uniform_like,
     "normal_": random.normal_like,
     "exponential_": random.exponential_like,
+    "cauchy_": random_fills.cauchy_like,
+    "geometric_": random_fills.geometric_like,
+    "log_normal_": random_fills.log_normal_like,
 }
 """In-place methods that write the value of a function with another name."""
 
@@ -209,6 +231,7 @@ def install(cls: type[Tensor] = Tensor) -> None:
         setattr(cls, f"__{name}__", unary_operator(builder))
     for name, function in PROPERTIES.items():
         setattr(cls, name, property(function))
+    setattr(cls, "__rdiv__", reflected_operator(arithmetic.div_nodes))  # noqa: B010
     setattr(cls, "__pow__", _power)  # noqa: B010
     setattr(cls, "__rpow__", reflected_operator(arithmetic.pow_nodes))  # noqa: B010
     setattr(cls, "__pos__", _positive)  # noqa: B010

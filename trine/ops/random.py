@@ -13,10 +13,10 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
-from trine.ops.arguments import check_options, varargs
+from trine.ops.arguments import check_options, varargs, write_out
 from trine.ops.promotion import as_dtype, number
 from trine.runtime.random import Generator, default_generator
-from trine.shapes import size_of
+from trine.shapes import broadcast, size_of
 from trine.tensor import Tensor, record
 from trine.tensor.convert import defaults
 
@@ -103,8 +103,7 @@ def _float_dtype(op: str, dtype: DType | None) -> DType:
 
 def _finish(result: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
     if out is not None:
-        result = out.copy_(result)
-        return result
+        return write_out(result, out)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -205,7 +204,16 @@ def _randint(low: int, high: int, shape: tuple[int, ...], dtype: DType, generato
     return result
 
 
-def rand_like(input: Tensor, *, dtype: DType | None = None, device: object = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    requires_grad: bool = False,
+    memory_format: object = None,
+    generator: Generator | None = None,
+) -> Tensor:
     """Return uniform random numbers with the shape and dtype of a tensor.
 
     Example:
@@ -214,10 +222,19 @@ def rand_like(input: Tensor, *, dtype: DType | None = None, device: object = Non
         trine.Size([2, 3])
     """
     check_options(dtype, device)
-    return _finish(_uniform(tuple(input.shape), _float_dtype("rand_like", dtype or input.dtype), 0.0, 1.0, None), requires_grad)
+    return _finish(_uniform(tuple(input.shape), _float_dtype("rand_like", dtype or input.dtype), 0.0, 1.0, generator), requires_grad)
 
 
-def randn_like(input: Tensor, *, dtype: DType | None = None, device: object = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    requires_grad: bool = False,
+    memory_format: object = None,
+    generator: Generator | None = None,
+) -> Tensor:
     """Return standard normal random numbers with the shape and dtype of a tensor.
 
     Example:
@@ -226,10 +243,21 @@ def randn_like(input: Tensor, *, dtype: DType | None = None, device: object = No
         trine.Size([2, 3])
     """
     check_options(dtype, device)
-    return _finish(_normal(tuple(input.shape), _float_dtype("randn_like", dtype or input.dtype), 0.0, 1.0, None), requires_grad)
+    return _finish(_normal(tuple(input.shape), _float_dtype("randn_like", dtype or input.dtype), 0.0, 1.0, generator), requires_grad)
 
 
-def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: DType | None = None, device: object = None) -> Tensor:
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    requires_grad: bool = False,
+    memory_format: object = None,
+    generator: Generator | None = None,
+) -> Tensor:
     """Return random integers in [low, high), or [0, low), with the shape and dtype of a tensor.
 
     Example:
@@ -239,7 +267,7 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: DTy
     """
     check_options(dtype, device)
     low, high = (0, low) if high is None else (low, high)
-    return _randint(int(low), int(high), tuple(input.shape), dtype or input.dtype, None)
+    return _finish(_randint(int(low), int(high), tuple(input.shape), dtype or input.dtype, generator), requires_grad)
 
 
 def uniform_like(input: Tensor, low: float = 0.0, high: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -267,7 +295,17 @@ def normal_like(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator
 
 
 def normal(
-    mean: Tensor | float, std: Tensor | float = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: DType | None = None
+    mean: Tensor | float = 0.0,
+    std: Tensor | float = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Return normal random numbers with given means and standard deviations, tensors or numbers with a size.
 
@@ -276,13 +314,14 @@ def normal(
         >>> trine.normal(0.0, 1.0, (3,)).shape
         trine.Size([3])
     """
-    from trine.shapes import broadcast
-
+    check_options(dtype, device)
+    if not isinstance(std, Tensor) and std < 0:
+        raise ArgumentError(message("normal: the standard deviation is negative", received=std, expected="0 or more"))
     shapes = [tuple(v.shape) for v in (mean, std) if isinstance(v, Tensor)]
     shape = varargs((size,)) if size is not None else broadcast("normal", *shapes) if shapes else ()
     found = next((v.dtype for v in (mean, std) if isinstance(v, Tensor)), None)
     operands = [v if isinstance(v, Tensor) else float(v) for v in (mean, std)]
-    return _normal(shape, _float_dtype("normal", dtype or found), operands[0], operands[1], generator)
+    return _finish(_normal(shape, _float_dtype("normal", dtype or found), operands[0], operands[1], generator), requires_grad, out)
 
 
 def _exponential(seed: Node, offset: Node, rate: Node, shape: tuple[int, ...], dtype: DType) -> Node:
@@ -316,7 +355,7 @@ def _bernoulli_like(p: Any, shape: tuple[int, ...], dtype: DType, wide: DType, g
     return result
 
 
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
     """Return 1 with the probabilities that the input (or `p`) gives, else 0.
 
     Example:
@@ -326,7 +365,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """
     operand: Any = input if p is None else float(p)
     wide = input.dtype if p is None else dtypes.float32
-    return _bernoulli_like(operand, tuple(input.shape), input.dtype, wide, generator)
+    return write_out(_bernoulli_like(operand, tuple(input.shape), input.dtype, wide, generator), out)
 
 
 def randperm(
@@ -381,7 +420,9 @@ def _multinomial_without_replacement(seed: Node, offset: Node, weights: Node, co
     return b.slice(order, (0,) * len(order.shape), (*order.shape[:-1], count))
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
     """Return positions drawn with the weights in each row of the input.
 
     Raises:
@@ -400,8 +441,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     draws = input.numel() // input.shape[-1] * num_samples if replacement else input.numel()
     seed, offset = stream(2 * draws, generator)
     builder = _multinomial_with_replacement if replacement else _multinomial_without_replacement
-    result: Tensor = record(builder, (seed, offset, input.detach()), num_samples)
-    return result
+    return write_out(record(builder, (seed, offset, input.detach()), num_samples), out)
 
 
 # --- dropout ----------------------------------------------------------------------------------------------------------------------------

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import DTypeError, message
-from trine.ops.arguments import Dim, hashable_dim, write_out
+from trine.ops.arguments import Dim, hashable_dim, numpy_names, write_out, write_outs
 from trine.ops.arithmetic import maximum, minimum
 from trine.ops.elementwise import as_bool
-from trine.ops.promotion import as_dtype, as_float, number, size, with_zero_gradient
+from trine.ops.promotion import as_dtype, as_float, number, promote_float, size, with_zero_gradient
 from trine.shapes import canonical_axes, canonical_axis
 from trine.tensor import Tensor, record
 
@@ -63,9 +63,12 @@ def accumulator(x: Node, dtype: DType | None) -> Node:
 
 def _sum(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Node:
     axes = axes_of(x, dim, "sum")
+    if dtype is dtypes.bool_:
+        return _any(x, dim, keepdim)
     return drop_axes(b.sum(accumulator(x, dtype), axes), axes, keepdim)
 
 
+@numpy_names
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the sum over axes; integers and bool are summed in int64.
 
@@ -84,7 +87,8 @@ def _nansum(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Node
     return _sum(x, dim, keepdim, dtype)
 
 
-def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+@numpy_names
+def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the sum over axes with NaN counted as 0.
 
     Example:
@@ -92,8 +96,7 @@ def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTyp
         >>> trine.nansum(trine.tensor([1.0, float('nan'), 2.0]))
         tensor(3.)
     """
-    result: Tensor = record(_nansum, (input,), hashable_dim(dim), keepdim, dtype)
-    return result
+    return write_out(record(_nansum, (input,), hashable_dim(dim), keepdim, dtype), out)
 
 
 def mean_keeping_axes(x: Node, axes: tuple[int, ...]) -> Node:
@@ -116,6 +119,7 @@ def _mean(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Node:
     return drop_axes(mean_keeping_axes(x, axes), axes, keepdim)
 
 
+@numpy_names
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the mean over axes; NaN where there are no elements.
 
@@ -139,7 +143,8 @@ def _nanmean(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Nod
     return drop_axes(b.div(total, b.sum(as_dtype(is_number, x.dtype), axes)), axes, keepdim)
 
 
-def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+@numpy_names
+def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the mean over axes of the elements that are not NaN.
 
     Example:
@@ -147,16 +152,18 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTy
         >>> trine.nanmean(trine.tensor([1.0, float('nan'), 2.0]))
         tensor(1.5)
     """
-    result: Tensor = record(_nanmean, (input,), hashable_dim(dim), keepdim, dtype)
-    return result
+    return write_out(record(_nanmean, (input,), hashable_dim(dim), keepdim, dtype), out)
 
 
 def _prod(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Node:
     axes = axes_of(x, dim, "prod")
+    if dtype is dtypes.bool_:
+        return _all(x, dim, keepdim)
     return drop_axes(b.prod(accumulator(x, dtype), axes), axes, keepdim)
 
 
-def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+@numpy_names
+def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the product over axes; its gradient is exact also where elements are 0.
 
     Example:
@@ -164,8 +171,7 @@ def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType 
         >>> trine.prod(trine.tensor([[1, 2], [3, 4]]), dim=1)
         tensor([ 2, 12])
     """
-    result: Tensor = record(_prod, (input,), hashable_dim(dim), keepdim, dtype)
-    return result
+    return write_out(record(_prod, (input,), hashable_dim(dim), keepdim, dtype), out)
 
 
 # --- extrema ------------------------------------------------------------------------------------------------------------------------
@@ -227,8 +233,9 @@ _max_along = _extremum_along(b.argmax, "max")
 _min_along = _extremum_along(b.argmin, "min")
 
 
+@numpy_names
 def max(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None, out: Tensor | None = None
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None
 ) -> Tensor | ValuesAndIndices:
     """Return the largest element; along one axis also its index; with a second tensor the elementwise `maximum`.
 
@@ -245,11 +252,12 @@ def max(
         return maximum(input, dim if other is None else other, out=out)  # type: ignore[arg-type]
     if dim is None:
         return write_out(record(amax_nodes, (input,), None, keepdim), out)
-    return ValuesAndIndices(*record(_max_along, (input,), dim, keepdim))
+    return ValuesAndIndices(*write_outs(record(_max_along, (input,), dim, keepdim), out))
 
 
+@numpy_names
 def min(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None, out: Tensor | None = None
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None
 ) -> Tensor | ValuesAndIndices:
     """Return the smallest element; along one axis also its index; with a second tensor the elementwise `minimum`.
 
@@ -262,9 +270,10 @@ def min(
         return minimum(input, dim if other is None else other, out=out)  # type: ignore[arg-type]
     if dim is None:
         return write_out(record(amin_nodes, (input,), None, keepdim), out)
-    return ValuesAndIndices(*record(_min_along, (input,), dim, keepdim))
+    return ValuesAndIndices(*write_outs(record(_min_along, (input,), dim, keepdim), out))
 
 
+@numpy_names
 def amax(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return the largest element over axes; equal elements share the gradient evenly.
 
@@ -276,6 +285,7 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor |
     return write_out(record(amax_nodes, (input,), hashable_dim(dim), keepdim), out)
 
 
+@numpy_names
 def amin(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return the smallest element over axes; equal elements share the gradient evenly.
 
@@ -294,7 +304,8 @@ class MinMax(NamedTuple):
     max: Tensor
 
 
-def aminmax(input: Tensor, *, dim: Dim = None, keepdim: bool = False) -> MinMax:
+@numpy_names
+def aminmax(input: Tensor, *, dim: Dim = None, keepdim: bool = False, out: Any = None) -> MinMax:
     """Return the smallest and the largest element over axes.
 
     Example:
@@ -302,10 +313,11 @@ def aminmax(input: Tensor, *, dim: Dim = None, keepdim: bool = False) -> MinMax:
         >>> trine.aminmax(trine.tensor([3, 1, 2])).max
         tensor(3)
     """
-    return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
+    return MinMax(*write_outs((amin(input, dim, keepdim), amax(input, dim, keepdim)), out))
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+@numpy_names
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return the position of the largest element (the first of equal ones; NaN counts as largest), in the flat tensor if `dim` is None.
 
     Example:
@@ -313,11 +325,11 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         >>> trine.argmax(trine.tensor([[1, 7], [9, 3]]), dim=1)
         tensor([1, 0])
     """
-    result: Tensor = record(argmax_nodes, (input,), dim, keepdim)
-    return result
+    return write_out(record(argmax_nodes, (input,), dim, keepdim), out)
 
 
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+@numpy_names
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return the position of the smallest element (the first of equal ones; NaN counts as smallest).
 
     Example:
@@ -325,107 +337,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         >>> trine.argmin(trine.tensor([[1, 7], [9, 3]]), dim=1)
         tensor([0, 1])
     """
-    result: Tensor = record(argmin_nodes, (input,), dim, keepdim)
-    return result
-
-
-# --- variance -----------------------------------------------------------------------------------------------------------------------
-
-
-def variance_and_mean(x: Node, axes: tuple[int, ...], correction: float) -> tuple[Node, Node]:
-    """Return the variance (divisor ``count - correction``) and the mean over `axes`, which keep size 1."""
-    mean_node = mean_keeping_axes(x, axes)
-    centred = b.sub(x, mean_node)
-    squares = b.real(b.mul(centred, b.conj(centred)))
-    count = size(count_of(x, axes), squares.dtype)
-    if correction:
-        count = b.maximum(b.sub(count, number(correction, squares)), number(0, squares))
-    return b.div(b.sum(squares, axes), count), mean_node
-
-
-def _var_mean(x: Node, dim: StaticDim, correction: float, keepdim: bool, take_root: bool) -> tuple[Node, Node]:
-    if not x.dtype.is_differentiable:
-        raise DTypeError(
-            message("var: not defined for integers", received=x.dtype.name, expected="a floating point or complex dtype", fix="x.float()")
-        )
-    axes = axes_of(x, dim, "var")
-    variance, mean_node = variance_and_mean(x, axes, correction)
-    if take_root:
-        variance = b.sqrt(variance)
-    return drop_axes(variance, axes, keepdim), drop_axes(mean_node, axes, keepdim)
-
-
-def _var(x: Node, dim: StaticDim, correction: float, keepdim: bool, take_root: bool) -> Node:
-    return _var_mean(x, dim, correction, keepdim, take_root)[0]
-
-
-def _spread_arguments(dim: Dim | bool, unbiased: bool | None, correction: float | None) -> tuple[StaticDim, float]:
-    """Return axes and correction from PyTorch's two generations of arguments (``var(x, False)`` means unbiased=False)."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if correction is None:
-        correction = 1 if unbiased is None else int(unbiased)
-    return hashable_dim(dim), float(correction)
-
-
-def var(
-    input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> Tensor:
-    """Return the variance over axes: the sum of squared deviations over ``count - correction`` (1 unless given).
-
-    Example:
-        >>> import trine
-        >>> trine.var(trine.tensor([1., 2., 3., 4.]))
-        tensor(1.6667)
-    """
-    axes, divisor = _spread_arguments(dim, unbiased, correction)
-    result: Tensor = record(_var, (input,), axes, divisor, keepdim, False)
-    return result
-
-
-def std(
-    input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> Tensor:
-    """Return the standard deviation over axes, the square root of `var`.
-
-    Example:
-        >>> import trine
-        >>> trine.std(trine.tensor([1., 2., 3., 4.]), correction=0)
-        tensor(1.118)
-    """
-    axes, divisor = _spread_arguments(dim, unbiased, correction)
-    result: Tensor = record(_var, (input,), axes, divisor, keepdim, True)
-    return result
-
-
-def var_mean(
-    input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return variance and mean over axes.
-
-    Example:
-        >>> import trine
-        >>> trine.var_mean(trine.tensor([1., 3.]))
-        (tensor(2.), tensor(2.))
-    """
-    axes, divisor = _spread_arguments(dim, unbiased, correction)
-    result: tuple[Tensor, Tensor] = record(_var_mean, (input,), axes, divisor, keepdim, False)
-    return result
-
-
-def std_mean(
-    input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return standard deviation and mean over axes.
-
-    Example:
-        >>> import trine
-        >>> trine.std_mean(trine.tensor([1., 3.]), correction=0)
-        (tensor(1.), tensor(2.))
-    """
-    axes, divisor = _spread_arguments(dim, unbiased, correction)
-    result: tuple[Tensor, Tensor] = record(_var_mean, (input,), axes, divisor, keepdim, True)
-    return result
+    return write_out(record(argmin_nodes, (input,), dim, keepdim), out)
 
 
 # --- logsumexp, norms, tests --------------------------------------------------------------------------------------------------------
@@ -442,6 +354,7 @@ def _logsumexp(x: Node, dim: StaticDim, keepdim: bool) -> Node:
     return drop_axes(b.add(b.log(b.sum(b.exp(b.sub(x, largest)), axes)), largest), axes, keepdim)
 
 
+@numpy_names
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return ``log(sum(exp(input)))`` over axes without overflow.
 
@@ -486,6 +399,7 @@ def _norm(x: Node, p: float, dim: StaticDim, keepdim: bool, dtype: DType | None)
     return drop_axes(norm_keeping_axes(x, axes, p), axes, keepdim)
 
 
+@numpy_names
 def norm(
     input: Tensor,
     p: float | str | None = "fro",
@@ -507,6 +421,23 @@ def norm(
         return write_out(nuclear_norm(input if dtype is None else input.to(dtype), dim, keepdim), out)  # type: ignore[arg-type]
     order = 2.0 if p is None or p == "fro" else float(p)
     return write_out(record(_norm, (input,), order, hashable_dim(dim), keepdim, dtype), out)
+
+
+def _dist(x: Node, y: Node, p: float) -> Node:
+    x, y = promote_float(x, y)
+    return _norm(b.sub(x, y), p, None, False, None)
+
+
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """Return the p-norm of ``input - other``, which broadcast.
+
+    Example:
+        >>> import trine
+        >>> trine.dist(trine.tensor([0., 0.]), trine.tensor([3., 4.]))
+        tensor(5.)
+    """
+    result: Tensor = record(_dist, (input, other), float(p))
+    return result
 
 
 def vector_norm(
@@ -536,7 +467,8 @@ def _any(x: Node, dim: StaticDim, keepdim: bool) -> Node:
     return drop_axes(b.max(as_bool(x), axes), axes, keepdim)
 
 
-def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+@numpy_names
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return True where no element along the axes is zero.
 
     Example:
@@ -544,11 +476,11 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> trine.all(trine.tensor([[1, 0], [2, 3]]), dim=1)
         tensor([False,  True])
     """
-    result: Tensor = record(_all, (input,), hashable_dim(dim), keepdim)
-    return result
+    return write_out(record(_all, (input,), hashable_dim(dim), keepdim), out)
 
 
-def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+@numpy_names
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Return True where some element along the axes is not zero.
 
     Example:
@@ -556,8 +488,7 @@ def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> trine.any(trine.tensor([[1, 0], [0, 0]]), dim=1)
         tensor([ True, False])
     """
-    result: Tensor = record(_any, (input,), hashable_dim(dim), keepdim)
-    return result
+    return write_out(record(_any, (input,), hashable_dim(dim), keepdim), out)
 
 
 def _count_nonzero(x: Node, dim: StaticDim) -> Node:
@@ -565,6 +496,7 @@ def _count_nonzero(x: Node, dim: StaticDim) -> Node:
     return drop_axes(b.sum(as_dtype(as_bool(x), dtypes.int64), axes), axes, False)
 
 
+@numpy_names
 def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
     """Return the number of elements that are not zero.
 

@@ -1,17 +1,19 @@
-"""Functions along one axis that keep its length: cumulative sums, products and extrema, and differences."""
+"""Functions along one axis that keep its length: cumulative sums, products and extrema."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 from trine import dtypes
 from trine.autograd.rules_reduction import cumulative_extremum_index
 from trine.core import build as b
 from trine.core.graph import Node
 from trine.dtypes import DType
-from trine.errors import ArgumentError, message
-from trine.ops.arguments import write_out
-from trine.ops.promotion import as_float, number
+from trine.ops.arguments import numpy_names, write_out, write_outs
+from trine.ops.arithmetic import logaddexp_nodes
+from trine.ops.promotion import as_dtype, as_float
 from trine.ops.reduction import ValuesAndIndices, accumulator
 from trine.shapes import canonical_axis
 from trine.tensor import Tensor, record
@@ -25,10 +27,12 @@ def _with_axis(x: Node, dim: int, op: str) -> tuple[Node, int]:
 
 def _cumsum(x: Node, dim: int, dtype: DType | None) -> Node:
     shape = x.shape
-    x, axis = _with_axis(accumulator(x, dtype), dim, "cumsum")
-    return b.reshape(b.cumsum(x, axis, False), shape)
+    wide = dtypes.int64 if dtype is dtypes.bool_ else dtype
+    x, axis = _with_axis(accumulator(x, wide), dim, "cumsum")
+    return as_dtype(b.reshape(b.cumsum(x, axis, False), shape), dtype or x.dtype)
 
 
+@numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the running sum along an axis; integers and bool are summed in int64.
 
@@ -42,10 +46,12 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor |
 
 def _cumprod(x: Node, dim: int, dtype: DType | None) -> Node:
     shape = x.shape
-    x, axis = _with_axis(accumulator(x, dtype), dim, "cumprod")
-    return b.reshape(b.cumprod(x, axis, False), shape)
+    wide = dtypes.int64 if dtype is dtypes.bool_ else dtype
+    x, axis = _with_axis(accumulator(x, wide), dim, "cumprod")
+    return as_dtype(b.reshape(b.cumprod(x, axis, False), shape), dtype or x.dtype)
 
 
+@numpy_names
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Return the running product along an axis.
 
@@ -72,7 +78,8 @@ _cummax = _cumulative(b.cummax, "cummax")
 _cummin = _cumulative(b.cummin, "cummin")
 
 
-def cummax(input: Tensor, dim: int) -> ValuesAndIndices:
+@numpy_names
+def cummax(input: Tensor, dim: int, *, out: Any = None) -> ValuesAndIndices:
     """Return the running maximum along an axis and the last position that it was reached at.
 
     Example:
@@ -80,10 +87,11 @@ def cummax(input: Tensor, dim: int) -> ValuesAndIndices:
         >>> trine.cummax(trine.tensor([1, 3, 2]), dim=0)
         ValuesAndIndices(values=tensor([1, 3, 3]), indices=tensor([0, 1, 1]))
     """
-    return ValuesAndIndices(*record(_cummax, (input,), dim))
+    return ValuesAndIndices(*write_outs(record(_cummax, (input,), dim), out))
 
 
-def cummin(input: Tensor, dim: int) -> ValuesAndIndices:
+@numpy_names
+def cummin(input: Tensor, dim: int, *, out: Any = None) -> ValuesAndIndices:
     """Return the running minimum along an axis and the last position that it was reached at.
 
     Example:
@@ -91,19 +99,28 @@ def cummin(input: Tensor, dim: int) -> ValuesAndIndices:
         >>> trine.cummin(trine.tensor([3, 1, 2]), dim=0).values
         tensor([3, 1, 1])
     """
-    return ValuesAndIndices(*record(_cummin, (input,), dim))
+    return ValuesAndIndices(*write_outs(record(_cummin, (input,), dim), out))
 
 
 def _logcumsumexp(x: Node, dim: int) -> Node:
+    """Add each element's predecessor at distance 1, 2, 4, ... in the log domain (Hillis and Steele, 1986): no shift can lose digits."""
     shape = x.shape
     x, axis = _with_axis(as_float(x), dim, "logcumsumexp")
-    # One shift for the whole row: elements far below its maximum lose precision, but nothing overflows.
-    largest = b.stop_gradient(b.max(x, (axis,)))
-    largest = b.where(b.isfinite(largest), largest, number(0, x))
-    return b.reshape(b.add(b.log(b.cumsum(b.exp(b.sub(x, largest)), axis, False)), largest), shape)
+    size = x.shape[axis]
+    distance = 1
+    while distance < size:
+        stop = list(x.shape)
+        stop[axis] = size - distance
+        low = [0] * len(stop)
+        earlier = b.slice(x, tuple(low), tuple(stop))
+        low[axis] = distance
+        x = logaddexp_nodes(x, b.pad(earlier, tuple(low), (0,) * len(stop), -math.inf))
+        distance *= 2
+    return b.reshape(x, shape)
 
 
-def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+@numpy_names
+def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Return ``log(cumsum(exp(input)))`` along an axis.
 
     Example:
@@ -111,55 +128,4 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
         >>> trine.logcumsumexp(trine.tensor([0., 0.]), dim=0)
         tensor([0.    , 0.6931])
     """
-    result: Tensor = record(_logcumsumexp, (input,), dim)
-    return result
-
-
-def _diff(x: Node, n: int, dim: int) -> Node:
-    axis = canonical_axis(dim, len(x.shape), "diff")
-    for _ in range(min(n, x.shape[axis])):
-        start, stop = [0] * len(x.shape), list(x.shape)
-        start[axis], stop[axis] = 1, x.shape[axis] - 1
-        later = b.slice(x, tuple(start), x.shape)
-        earlier = b.slice(x, (0,) * len(x.shape), tuple(stop))
-        x = b.bitwise_xor(later, earlier) if x.dtype is dtypes.bool_ else b.sub(later, earlier)
-    return x
-
-
-def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
-    """Return the n-th differences of neighbours along an axis, which gets n elements shorter.
-
-    Raises:
-        ArgumentError: n is negative.
-
-    Example:
-        >>> import trine
-        >>> trine.diff(trine.tensor([1, 4, 9]))
-        tensor([3, 5])
-    """
-    if n < 0:
-        raise ArgumentError(message("diff: n is negative", received=n, expected="0 or more"))
-    result: Tensor = record(_diff, (input,), n, dim)
-    return result
-
-
-def _trapezoid(y: Node, dx: float, dim: int) -> Node:
-    y = as_float(y)
-    axis = canonical_axis(dim, len(y.shape), "trapezoid")
-    start, stop = [0] * len(y.shape), list(y.shape)
-    start[axis], stop[axis] = 1, y.shape[axis] - 1
-    pairs = b.add(b.slice(y, tuple(start), y.shape), b.slice(y, (0,) * len(y.shape), tuple(stop)))
-    total = b.mul(b.sum(pairs, (axis,)), number(dx / 2, y))
-    return b.squeeze(total, axis)
-
-
-def trapezoid(y: Tensor, *, dx: float = 1.0, dim: int = -1) -> Tensor:
-    """Return the integral along an axis by the trapezoidal rule with spacing `dx`.
-
-    Example:
-        >>> import trine
-        >>> trine.trapezoid(trine.tensor([1., 2., 3.]))
-        tensor(4.)
-    """
-    result: Tensor = record(_trapezoid, (y,), dx, dim)
-    return result
+    return write_out(record(_logcumsumexp, (input,), dim), out)

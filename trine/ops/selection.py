@@ -55,7 +55,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
 clip = clamp
 
 
-def clamp_min(input: Tensor, min: Operand) -> Tensor:
+def clamp_min(input: Tensor, min: Operand, *, out: Tensor | None = None) -> Tensor:
     """Return elements that are at least `min`.
 
     Example:
@@ -63,10 +63,10 @@ def clamp_min(input: Tensor, min: Operand) -> Tensor:
         >>> trine.clamp_min(trine.tensor([-2, 3]), 0)
         tensor([0, 3])
     """
-    return clamp(input, min=min)
+    return clamp(input, min=min, out=out)
 
 
-def clamp_max(input: Tensor, max: Operand) -> Tensor:
+def clamp_max(input: Tensor, max: Operand, *, out: Tensor | None = None) -> Tensor:
     """Return elements that are at most `max`.
 
     Example:
@@ -74,7 +74,7 @@ def clamp_max(input: Tensor, max: Operand) -> Tensor:
         >>> trine.clamp_max(trine.tensor([-2, 3]), 0)
         tensor([-2,  0])
     """
-    return clamp(input, max=max)
+    return clamp(input, max=max, out=out)
 
 
 def where_nodes(condition: Node, x: Node, y: Node) -> Node:

@@ -19,6 +19,7 @@ from trine.tensor.alias import AliasGroup, gradient_leaf, is_external, is_leaf, 
 from trine.tensor.device import CPU, Device
 from trine.tensor.handle import Handle
 from trine.tensor.hooks import HookHandle
+from trine.tensor.layout import Layout, strided
 from trine.tensor.recorder import local, record, record_view
 from trine.tensor.size import Size
 from trine.tensor.state import Meta
@@ -95,6 +96,11 @@ class Tensor(Handle):
     def device(self) -> Device:
         """Where the elements are."""
         return CPU
+
+    @property
+    def layout(self) -> Layout:
+        """How the elements are held: always `trine.strided`."""
+        return strided
 
     @property
     def ndim(self) -> int:
