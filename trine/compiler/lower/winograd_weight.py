@@ -103,7 +103,7 @@ def _plan(target: Target, x: tuple[int, ...], gy: tuple[int, ...], low: tuple[in
     v_row = skewed(round_up(strip, lanes) * item)
     v_plane, w_row = skewed(most * v_row), width * item
     w_plane = skewed(most * w_row * panels)
-    zeros = round_up(max(v_row, w_row), 64)
+    zeros = round_up(max(v_row, panels * w_row), 64)
     w_at = zeros + PLANES * v_plane
     params = (
         *image_params((inputs, height, x_width), (outputs, out_h, out_w), low, item),

@@ -81,7 +81,7 @@ def _emit(target: Target, dtype: DType, epilogue_entries: int) -> str:
     count = _ROWS[target.name]
     with f.loop("%begin", "%end") as unit:
         row, rows, column, columns = block_of(f, g, f.udiv(unit.index, g["splits"]))
-        emit_input_transform(f, v, g, x, row, rows, column, columns, g["inputs"], zeros, transformed)
+        emit_input_transform(f, v, g, x, (row, rows, column, columns), g["inputs"], zeros, transformed)
         groups = f.udiv(f.add(f.mul(rows, columns), count - 1), count)
         first_panel = f.mul(f.urem(unit.index, g["splits"]), g["split_panels"])
         last_panel = f.min(g["panels"], f.add(first_panel, g["split_panels"]))

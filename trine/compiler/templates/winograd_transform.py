@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trine.compiler.ir import Function, vector_literal
-from trine.compiler.templates.conv_micro import Vectors
+from trine.compiler.templates.conv_micro import VECTORS, Vectors
 
 PLANES = 16
 _SIDE = 4  # of a transformed tile
@@ -109,60 +109,59 @@ def each_vector(f: Function, v: Vectors, count: str, body: Callable[[str, str], 
         body(f.mul(whole, v.size), f.lane_mask(f.sub(count, whole), v.lanes))
 
 
-def _edge_rows(f: Function, base: str, first: str, rows: int, limit: str, stride: str, step: str, spare: str) -> list[tuple[str, str]]:
-    """Return (address, step per column) of rows first, first + 1, …; one outside [0, limit) is the `spare` vector again and again."""
+def _pixels(f: Function, base: str, g: dict[str, str], name: str, row: str, column: str, rows: int, columns: int, spare: str) -> list[str]:
+    """Return the addresses of rows x columns pixels of an image from (row, column) on; those outside of it are `spare`.
+
+    `name` begins the names of the fields: in_h, in_w, x_row, pixel or out_h, out_w, y_row, y_pixel.
+    """
+    height, width, row_stride, step = {"in": ("in_h", "in_w", "x_row", "pixel"), "out": ("out_h", "out_w", "y_row", "y_pixel")}[name]
+    numbers = [f.add(column, j) if j else column for j in range(columns)]
+    insides = [f.icmp("ult", number, g[width]) for number in numbers]
+    offsets = [f.mul(number, g[step]) for number in numbers]
     result = []
     for i in range(rows):
-        number = f.add(first, i) if i else first
-        inside = f.icmp("ult", number, limit)
-        address = f.select(inside, f.gep(base, f.mul(number, stride)), spare, "ptr")
-        result.append((address, f.select(inside, step, 0)))
+        number = f.add(row, i) if i else row
+        inside = f.icmp("ult", number, g[height])
+        address = f.gep(base, f.mul(number, g[row_stride]))
+        for in_row, offset in zip(insides, offsets, strict=True):
+            result.append(f.select(f.value(f"and i1 {inside}, {in_row}"), f.gep(address, offset), spare, "ptr"))
     return result
 
 
-def _column(f: Function, v: Vectors, rows: Sequence[tuple[str, str]], number: str, limit: str, spare: str, offset: str) -> list[str]:
-    """Return the addresses of a column's pixels in some rows; those outside are the `spare` vector."""
-    inside = f.icmp("ult", number, limit)
-    return [f.gep(f.select(inside, f.gep(row, f.mul(number, step)), spare, "ptr"), offset) for row, step in rows]
-
-
 def emit_input_transform(
-    f: Function, v: Vectors, g: dict[str, str], x: str, first_row: str, rows: str, first_column: str, columns: str, channels: str,
-    zeros: str, to: str,
-) -> None:  # fmt: skip
+    f: Function, v: Vectors, g: dict[str, str], x: str, block: tuple[str, str, str, str], channels: str, zeros: str, to: str
+) -> None:
     """Write B^T d B of a block of tiles to `to`: planes of (tile, channel), the tiles of a row one after the other.
 
-    `zeros` holds zeros, as many as there are channels. Fields: tile_rows, low_h, low_w, in_h, in_w, x_image, x_row, pixel, v_row, v_plane.
+    `block` is the first tile row, their number, the first tile column, their number; `zeros` holds zeros, as many as there are channels.
+    Fields: tile_rows, low_h, low_w, in_h, in_w, x_image, x_row, pixel, v_row, v_plane.
     """
+    first_row, rows, first_column, columns = block
 
     def tile_row(at: TileRows) -> None:
         image = f.gep(x, f.mul(at.image, g["x_image"]))
-        pixel_rows = _edge_rows(f, image, f.sub(at.row, g["low_h"]), _SIDE, g["in_h"], g["x_row"], g["pixel"], zeros)
+        row, start = f.sub(at.row, g["low_h"]), f.sub(f.mul(first_column, 2), g["low_w"])
         to_row = f.gep(to, f.mul(f.mul(at.number, columns), g["v_row"]))
-        start = f.sub(f.mul(first_column, 2), g["low_w"])
+        with f.loop(0, columns) as tile:
+            pixels = _pixels(f, image, g, "in", row, f.add(start, f.mul(tile.index, 2)), _SIDE, _SIDE, zeros)
+            planes = Planes(f, f.gep(to_row, f.mul(tile.index, g["v_row"])), g["v_plane"])
 
-        def channel(offset: str, mask: str) -> None:
-            def column(number: str) -> list[str]:
-                addresses = _column(f, v, pixel_rows, number, g["in_w"], zeros, offset)
-                return input_column(f, v, [v.load(address, mask) for address in addresses])
+            def channel(offset: str, mask: str) -> None:
+                def line(i: int) -> list[str]:
+                    return input_column(f, v, [v.load(f.gep(pixels[_SIDE * i + j], offset), mask) for j in range(_SIDE)])
 
-            planes = Planes(f, f.gep(to_row, offset), g["v_plane"])
-            before = [*column(start), *column(f.add(start, 1))]
-            with f.loop(0, columns, 1, [(v.type, value) for value in before]) as tile:
-                a, b = tile.carried[:_SIDE], tile.carried[_SIDE:]
-                at_tile = f.mul(tile.index, g["v_row"])
-                number = f.add(start, f.mul(tile.index, 2))
-                c = column(f.add(number, 2))
-                for i in range(_SIDE):
-                    v.store(sub(f, v, a[i], c[i]), planes.address(at_tile, _SIDE * i), aligned=True)
-                    v.store(add(f, v, b[i], c[i]), planes.address(at_tile, _SIDE * i + 1), aligned=True)
-                    v.store(sub(f, v, c[i], b[i]), planes.address(at_tile, _SIDE * i + 2), aligned=True)
-                d = column(f.add(number, 3))
-                for i in range(_SIDE):
-                    v.store(sub(f, v, b[i], d[i]), planes.address(at_tile, _SIDE * i + 3), aligned=True)
-                tile.next = [*c, *d]
+                def put(i: int, values: list[str]) -> None:
+                    for j, value in enumerate(values):
+                        v.store(value, planes.address(offset, _SIDE * i + j), aligned=True)
 
-        each_vector(f, v, channels, channel)
+                # In this order few values are alive at a time: `input_column` of each column, spread out.
+                a, b, c = line(0), line(1), line(2)
+                put(0, [sub(f, v, x, z) for x, z in zip(a, c, strict=True)])
+                put(1, [add(f, v, y, z) for y, z in zip(b, c, strict=True)])
+                put(2, [sub(f, v, z, y) for y, z in zip(b, c, strict=True)])
+                put(3, [sub(f, v, y, z) for y, z in zip(b, line(3), strict=True)])
+
+            each_vector(f, v, channels, channel)
 
     TileRows(f, g, first_row, rows, tile_row)
 
@@ -184,51 +183,53 @@ def emit_output_transform(
     Fields: out_h, out_w, y_image, y_row, y_pixel, m_row, m_plane.
     """
     image = f.gep(y, f.mul(at.image, g["y_image"]))
-    pixel_rows = _edge_rows(f, image, at.row, 2, g["out_h"], g["y_row"], g["y_pixel"], spare)
     source_row = f.gep(source, f.mul(f.mul(at.number, columns), g["m_row"]))
-    start = f.mul(first_column, 2)
+    with f.loop(0, columns) as tile:
+        pixels = _pixels(f, image, g, "out", at.row, f.mul(f.add(first_column, tile.index), 2), 2, 2, spare)
+        planes = Planes(f, f.gep(source_row, f.mul(tile.index, g["m_row"])), g["m_plane"])
 
-    def channel(offset: str, mask: str) -> None:
-        planes = Planes(f, f.gep(source_row, offset), g["m_plane"])
-        with f.loop(0, columns) as tile:
-            at_tile = f.mul(tile.index, g["m_row"])
-            number = f.add(start, f.mul(tile.index, 2))
+        def channel(offset: str, mask: str) -> None:
             pairs = []
             for j in range(_SIDE):
-                pairs.append(output_pair(f, v, [v.load(planes.address(at_tile, _SIDE * i + j), aligned=True) for i in range(_SIDE)]))
-            left = _column(f, v, pixel_rows, number, g["out_w"], spare, offset)
-            right = _column(f, v, pixel_rows, f.add(number, 1), g["out_w"], spare, offset)
+                pairs.append(output_pair(f, v, [v.load(planes.address(offset, _SIDE * i + j), aligned=True) for i in range(_SIDE)]))
             for i in range(2):
-                values = output_pair(f, v, [pair[i] for pair in pairs])
-                v.store(values[0], left[i], mask)
-                v.store(values[1], right[i], mask)
+                for j, value in enumerate(output_pair(f, v, [pair[i] for pair in pairs])):
+                    v.store(value, f.gep(pixels[2 * i + j], offset), mask)
 
-    each_vector(f, v, channels, channel)
+        each_vector(f, v, channels, channel)
 
 
 def emit_gradient_transform(
-    f: Function, v: Vectors, g: dict[str, str], gy: str, first_row: str, rows: str, first_column: str, columns: str, mask: str,
-    zeros: str, to: str,
-) -> None:  # fmt: skip
-    """Write A gy A^T of a block of tiles, one vector of channels, to `to`: planes of tiles.
+    f: Function, v: Vectors, g: dict[str, str], gy: str, block: tuple[str, str, str, str], zeros: str, to: str
+) -> None:
+    """Write A gy A^T of a block of tiles to `to`: planes of panels of (tile, lane); channels past the end are 0.
 
-    Fields: tile_rows, out_h, out_w, y_image, y_row, y_pixel, w_row, w_plane.
+    Fields: tile_rows, out_h, out_w, y_image, y_row, y_pixel, outputs, panels, w_row, w_panel, w_plane.
     """
+    first_row, rows, first_column, columns = block
+    width = VECTORS * v.bytes
 
     def tile_row(at: TileRows) -> None:
         image = f.gep(gy, f.mul(at.image, g["y_image"]))
-        pixel_rows = _edge_rows(f, image, at.row, 2, g["out_h"], g["y_row"], g["y_pixel"], zeros)
-        planes = Planes(f, f.gep(to, f.mul(f.mul(at.number, columns), g["w_row"])), g["w_plane"])
-        start = f.mul(first_column, 2)
+        to_row = f.gep(to, f.mul(f.mul(at.number, columns), g["w_row"]))
         with f.loop(0, columns) as tile:
-            at_tile = f.mul(tile.index, g["w_row"])
-            number = f.add(start, f.mul(tile.index, 2))
-            halves = []
-            for k in range(2):
-                addresses = _column(f, v, pixel_rows, f.add(number, k) if k else number, g["out_w"], zeros, "0")
-                halves.append(gradient_column(f, v, [v.load(address, mask) for address in addresses]))
-            for i in range(_SIDE):
-                for j, value in enumerate(gradient_column(f, v, [half[i] for half in halves])):
-                    v.store(value, planes.address(at_tile, _SIDE * i + j), aligned=True)
+            pixels = _pixels(f, image, g, "out", at.row, f.mul(f.add(first_column, tile.index), 2), 2, 2, zeros)
+            planes = Planes(f, f.gep(to_row, f.mul(tile.index, g["w_row"])), g["w_plane"])
+
+            def panel(number: str, masks: Sequence[str]) -> None:
+                offset, to_panel = f.mul(number, width), f.mul(number, g["w_panel"])
+                for h, mask in enumerate(masks):
+                    values = [v.load(f.gep(pixel, f.add(offset, h * v.bytes)), mask) for pixel in pixels]
+                    sides = [gradient_column(f, v, [values[j], values[2 + j]]) for j in range(2)]
+                    for i in range(_SIDE):
+                        for j, value in enumerate(gradient_column(f, v, [side[i] for side in sides])):
+                            v.store(value, planes.address(f.add(to_panel, h * v.bytes), _SIDE * i + j), aligned=True)
+
+            whole = f.udiv(g["outputs"], VECTORS * v.lanes)
+            with f.loop(0, whole) as number:
+                panel(number.index, [""] * VECTORS)
+            with f.when(f.icmp("slt", whole, g["panels"])):
+                rest = f.sub(g["outputs"], f.mul(whole, VECTORS * v.lanes))
+                panel(whole, [f.lane_mask(rest, v.lanes, h * v.lanes) for h in range(VECTORS)])
 
     TileRows(f, g, first_row, rows, tile_row)

@@ -7,7 +7,7 @@ the chunks in order and transforms back, so the result depends on shapes only.
 
 from __future__ import annotations
 
-from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
+from trine.compiler.ir import KERNEL_ARGUMENTS, Module
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target
 from trine.compiler.templates.conv import load_fields
@@ -56,10 +56,10 @@ def _emit(target: Target, dtype: DType) -> str:
         to_strip = f.gep(f.gep(sums, f.mul(chunk, g["sum_chunk"])), f.mul(channel, VECTORS * v.bytes))
         x_strip = f.gep(x, f.mul(channel, v.size))
         with f.loop(first, f.min(g["blocks"], f.add(first, g["chunk_blocks"]))) as block:
-            row, rows, column, columns = block_of(f, g, block.index)
-            emit_input_transform(f, v, g, x_strip, row, rows, column, columns, channels, zeros, transformed)
-            _emit_gradient(f, v, g, gy, (row, rows, column, columns), zeros, gradient)
-            tiles = f.mul(rows, columns)
+            place = block_of(f, g, block.index)
+            emit_input_transform(f, v, g, x_strip, place, channels, zeros, transformed)
+            emit_gradient_transform(f, v, g, gy, place, zeros, gradient)
+            tiles = f.mul(place[1], place[3])
             continued = f.value(f"zext i1 {f.icmp('sgt', block.index, first)} to i64")
             with f.loop(0, PLANES) as plane:
                 a = f.gep(transformed, f.mul(plane.index, g["v_plane"]))
@@ -74,17 +74,6 @@ def _emit(target: Target, dtype: DType) -> str:
                     )  # fmt: skip
     f.ret()
     return module.text()
-
-
-def _emit_gradient(f: Function, v: Vectors, g: dict[str, str], gy: str, block: tuple[str, str, str, str], zeros: str, to: str) -> None:
-    """Transform the gradient of the output of a block, panel by panel; channels past the end are 0."""
-    with f.loop(0, g["panels"]) as panel:
-        with f.loop(0, VECTORS) as half:
-            offset = f.mul(half.index, v.bytes)
-            first = f.add(f.mul(panel.index, VECTORS * v.lanes), f.mul(half.index, v.lanes))
-            mask = f.lane_mask(f.sub(g["outputs"], first), v.lanes)
-            to_half = f.gep(f.gep(to, f.mul(panel.index, g["w_panel"])), offset)
-            emit_gradient_transform(f, v, g, f.gep(gy, f.mul(first, v.size)), *block, mask, zeros, to_half)
 
 
 def _emit_sum_of_products(module: Module, target: Target, dtype: DType) -> None:
