@@ -142,6 +142,7 @@ from trine.ops.creation import (
 )
 from trine.ops.decomposition import *  # noqa: F403
 from trine.ops.decomposition import __all__ as _decomposition
+from trine.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, feature_dropout
 from trine.ops.dtype_info import can_cast, finfo, iinfo, promote_types, result_type
 from trine.ops.elementwise import (
     abs,
@@ -320,11 +321,10 @@ from trine.ops.older_linalg import *  # noqa: F403
 from trine.ops.older_linalg import __all__ as _older_linalg
 from trine.ops.padding import (
     channel_shuffle,
-    interpolate,
+    constant_pad_nd,
     pad,
     pixel_shuffle,
     pixel_unshuffle,
-    upsample,
 )
 from trine.ops.pooling import (
     adaptive_avg_pool1d,
@@ -343,13 +343,7 @@ from trine.ops.pooling import (
 )
 from trine.ops.quantiles import median, mode, nanmedian, nanquantile, quantile
 from trine.ops.random import (
-    alpha_dropout,
     bernoulli,
-    dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
-    feature_dropout,
     multinomial,
     normal,
     rand,
@@ -381,6 +375,7 @@ from trine.ops.reduction import (
     prod,
     sum,
 )
+from trine.ops.resampling import interpolate, upsample
 from trine.ops.scan import (
     cummax,
     cummin,
@@ -451,5 +446,38 @@ __all__ = [
     "trapezoid", "trapz", "tril", "tril_indices", "triplet_margin_loss", "triu", "triu_indices", "true_divide", "trunc", "unbind",
     "unflatten", "unfold", "unique", "unique_consecutive", "unsqueeze", "upsample", "vander", "var", "var_mean", "view_as_complex",
     "view_as_real", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "argsort", "argwhere", "asin", "asinh", "atan", "atan2", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "batch_norm",
+    "bernoulli", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bincount", "bitwise_and",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "broadcast_tensors", "broadcast_to",
+    "bucketize", "cartesian_prod", "cat", "cdist", "ceil", "celu", "channel_shuffle", "chunk", "clamp", "clamp_max", "clamp_min",
+    "clip", "clone", "column_stack", "complex", "concat", "concatenate", "conj", "constant_pad_nd", "conv1d",
+    "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh", "cosine_embedding_loss", "cosine_similarity", "count_nonzero",
+    "cross_entropy", "cummax", "cummin", "cumprod", "cumsum", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "digamma", "div",
+    "divide", "dot", "dropout", "dropout1d", "dropout2d", "dropout3d", "dstack", "einsum", "elu", "embedding", "empty", "empty_like",
+    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "feature_alpha_dropout", "feature_dropout", "fix",
+    "flatten", "flip", "fliplr",
+    "flipud", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "fold", "frac", "full", "full_like", "gather",
+    "gaussian_nll_loss", "ge", "gelu", "ger", "glu", "greater", "greater_equal", "group_norm", "gt", "gumbel_softmax", "hardshrink",
+    "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hinge_embedding_loss", "histc", "hstack", "huber_loss", "hypot", "imag",
+    "index_add", "index_copy", "index_fill", "index_put", "index_select", "instance_norm", "interpolate", "is_complex",
+    "is_floating_point", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "kl_div",
+    "kthvalue", "l1_loss", "layer_norm", "le", "leaky_relu", "lerp", "less", "less_equal", "lgamma", "linear", "linspace",
+    "local_response_norm", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "logspace", "logsumexp", "lp_pool2d", "lt",
+    "margin_ranking_loss", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d",
+    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mse_loss", "mul", "multinomial",
+    "multiply", "mv", "nan_to_num", "nanmean", "nansum", "narrow", "ne", "neg", "negative", "nextafter", "nll_loss", "nonzero", "norm",
+    "normal", "normalize", "not_equal", "numel", "one_hot", "ones", "ones_like", "outer", "pad", "pairwise_distance", "permute",
+    "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "polar", "pow", "prelu", "prod", "quantile", "rad2deg", "rand", "rand_like",
+    "randint", "randint_like", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "relu6", "remainder",
+    "repeat_interleave", "reshape", "result_type", "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub",
+    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "select", "selu", "sgn", "sigmoid",
+    "sign", "signbit", "silu", "sin", "sinc", "sinh", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus",
+    "softshrink", "softsign", "sort", "split", "split_with_sizes", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub",
+    "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tanhshrink", "tensor_split", "tensordot",
+    "threshold", "tile", "to", "topk", "trace", "transpose", "trapezoid", "tril", "tril_indices", "triplet_margin_loss", "triu",
+    "triu_indices", "true_divide", "trunc", "unbind", "unflatten", "unfold", "unique", "unique_consecutive", "unsqueeze", "upsample",
+    "var", "var_mean", "view_as_complex", "view_as_real", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

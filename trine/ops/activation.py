@@ -41,7 +41,9 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _limit(x: Node, low: float, high: float) -> Node:
-    # The gradient is 0 at the limits.
+    # The gradient is 0 at the limits; those of integers are cut off.
+    if not x.dtype.is_floating_point:
+        low, high = int(low), int(high)
     low_node, high_node = number(low, x), number(high, x)
     return b.where(b.le(x, low_node), low_node, b.where(b.ge(x, high_node), high_node, x))
 
@@ -343,6 +345,35 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return apply(_threshold, input, inplace, float(threshold), float(value))
 
 
+def _in_place(function: Callable[..., Tensor], example: str, result: str) -> Callable[..., Tensor]:
+    """Return the form ``name_`` of an activation, which writes into its input."""
+    name = f"{function.__name__}_"
+
+    def in_place(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, inplace=True, **kwargs)
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__module__ = __name__
+    in_place.__doc__ = f"""Write `{function.__name__}` into the input, and return it.
+
+    Example:
+        >>> import trine
+        >>> trine.nn.functional.{name}({example})
+        {result}
+    """
+    return in_place
+
+
+relu_ = _in_place(relu, "trine.tensor([-1., 2.])", "tensor([0., 2.])")
+elu_ = _in_place(elu, "trine.tensor([-1., 2.]), alpha=0.0", "tensor([-0.,  2.])")
+selu_ = _in_place(selu, "trine.tensor([0.])", "tensor([0.])")
+celu_ = _in_place(celu, "trine.tensor([0., 2.])", "tensor([0., 2.])")
+leaky_relu_ = _in_place(leaky_relu, "trine.tensor([-1., 2.]), 0.5", "tensor([-0.5,  2. ])")
+hardtanh_ = _in_place(hardtanh, "trine.tensor([-2., 2.])", "tensor([-1.,  1.])")
+rrelu_ = _in_place(rrelu, "trine.tensor([-24., 2.]), 0.25, 0.5", "tensor([-9.,  2.])")
+threshold_ = _in_place(threshold, "trine.tensor([-1., 2.]), 0.5, 9.0", "tensor([9., 2.])")
+
+
 def _functional(name: str, builder: UnaryBuilder, text: str, example: str, result: str) -> UnaryFunction:
     function = unary(name, builder, text, example, result)
     function.__doc__ = (function.__doc__ or "").replace(f"trine.{name}(", f"trine.nn.functional.{name}(")
@@ -351,10 +382,12 @@ def _functional(name: str, builder: UnaryBuilder, text: str, example: str, resul
 
 
 def _softsign(x: Node) -> Node:
+    x = as_float(x)
     return b.div(x, b.add(number(1, x), b.abs(x)))
 
 
 def _tanhshrink(x: Node) -> Node:
+    x = as_float(x)
     return b.sub(x, b.tanh(x))
 
 

@@ -130,6 +130,29 @@ conv2d = _make_conv(2, "trine.nn.functional.conv2d(trine.ones(1, 1, 2, 2), trine
 conv3d = _make_conv(3, "trine.nn.functional.conv3d(trine.ones(1, 1, 1, 1, 2), trine.ones(1, 1, 1, 1, 2))\n        tensor([[[[[2.]]]]])")
 
 
+def _transposed(
+    x: Node,
+    w: Node,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    output_padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Node:
+    """Return the gradient with respect to its input of the convolution that leads from the result's size to that of x."""
+    rows = list(zip(x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation, strict=True))
+    # Where output_padding reaches the stride, a convolution of the whole result would have more elements than x: the convolution ends
+    # earlier, and what it does not reach is zero.
+    pairs = [(p, p if o < s else max(p - o, 0)) for _, _, s, p, o, _ in rows]
+    beyond = [0 if o < s else max(o - p, 0) for _, _, s, p, o, _ in rows]
+    sizes = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 - more for (n, k, s, p, o, d), more in zip(rows, beyond, strict=True)]
+    if min(sizes) < 1:
+        received = f"input {x.shape}, weight {w.shape}, padding {padding}"
+        raise ShapeError(message("conv_transpose: the result is empty", received=received, expected="less padding"))
+    y = b.conv_input_grad(x, w, (x.shape[0], w.shape[1] * groups, *sizes), stride, tuple(pairs), dilation, groups)
+    return b.pad(y, (0,) * len(y.shape), (0, 0, *beyond))
+
+
 def _conv_transpose(*arguments: Any) -> Node:
     x, w, *bias, op, rank, stride, padding, output_padding, dilation, groups = arguments
     check_same_dtype(op, x, w, *bias)
@@ -140,11 +163,8 @@ def _conv_transpose(*arguments: Any) -> Node:
             message(f"{op}: the weight does not fit the input", received=f"input {x.shape}, weight {w.shape}", expected=expected)
         )
     if any(o >= max(s, d) for o, s, d in zip(output_padding, stride, dilation, strict=True)):
-        raise ArgumentError(message(f"{op}: output_padding is too large", received=output_padding, expected="less than stride or dilation"))
-    rows = zip(x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation, strict=True)
-    sizes = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows]
-    pairs = [(p, p) for p in padding]
-    y = b.conv_input_grad(x, w, (x.shape[0], w.shape[1] * groups, *sizes), stride, tuple(pairs), dilation, groups)
+        raise ShapeError(message(f"{op}: output_padding is too large", received=output_padding, expected="less than stride or dilation"))
+    y = _transposed(x, w, stride, padding, output_padding, dilation, groups)
     y = _add_bias(y, bias, op)
     return b.squeeze(y, 0) if is_single else y
 

@@ -13,7 +13,7 @@ from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
-from trine.ops.promotion import as_dtype, number, size
+from trine.ops.promotion import as_dtype, as_float, number, size
 from trine.ops.reduction import axes_of, mean_keeping_axes, norm_keeping_axes
 from trine.tensor import Tensor, record
 
@@ -175,6 +175,12 @@ def _batch_norm_training(*arguments: Any) -> tuple[Node, Node, Node]:
     return y, b.stop_gradient(b.reshape(mean, channels)), b.stop_gradient(b.reshape(variance, channels))
 
 
+def _batch_norm_of_nothing(*arguments: Any) -> Node:
+    x, *parameters, has_weight, has_bias = arguments
+    weight, bias = _optional(parameters, has_weight, has_bias)
+    return _channel_affine(x, weight, bias, "batch_norm") if len(x.shape) > 1 else b.reshape(x, x.shape)
+
+
 def _running(old: Node, new: Node, momentum: Node) -> Node:
     weight = as_dtype(momentum, old.dtype)
     return b.add(b.mul(old, b.sub(number(1, old), weight)), b.mul(as_dtype(new, old.dtype), weight))
@@ -208,11 +214,14 @@ def batch_norm(
                 [ 1.]])
     """
     flags = (float(eps), weight is not None, bias is not None)
+    if 0 in input.shape and (training or input.dim() < 2):  # nothing to measure: the running statistics stay
+        result: Tensor = record(_batch_norm_of_nothing, _operands(input, weight, bias), *flags[1:])
+        return result
     if not training:
         if running_mean is None or running_var is None:
             expected = "running_mean and running_var, or training=True"
             raise ArgumentError(message("batch_norm: no running statistics in evaluation", received="None", expected=expected))
-        result: Tensor = record(_batch_norm_inference, _operands(input, running_mean, running_var, weight, bias), *flags)
+        result = record(_batch_norm_inference, _operands(input, running_mean, running_var, weight, bias), *flags)
         return result
     y, mean, variance = record(_batch_norm_training, _operands(input, weight, bias), *flags)
     factor = float(momentum)
@@ -263,6 +272,9 @@ def instance_norm(
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if input.dim() > 2 and math.prod(input.shape[2:]) == 1:
+        received = f"input {tuple(input.shape)}"
+        raise ArgumentError(message("instance_norm: one element per channel", received=received, expected="more than one element"))
     if running_mean is not None and running_var is not None:
         mean, variance = record(_instance_statistics, (input,))
         running_mean.copy_(record(_running, (running_mean, mean, float(momentum))))
@@ -277,6 +289,9 @@ def _group_norm(*arguments: Any) -> Node:
     _check_channels(x, "group_norm")
     if groups < 1 or x.shape[1] % groups:
         raise ArgumentError(message("group_norm: groups do not divide the channels", received=f"{groups} groups, {x.shape[1]} channels"))
+    if x.shape[0] * x.shape[1] // groups * math.prod(x.shape[2:]) == 1:
+        received = f"input {x.shape}, {groups} groups"
+        raise ArgumentError(message("group_norm: one value per group", received=received, expected="more than one value per group"))
     grouped = b.reshape(_wide(x, "group_norm"), (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
     normalized, _, _ = _standardized(grouped, tuple(range(2, len(grouped.shape))), eps)
     return as_dtype(_channel_affine(b.reshape(normalized, x.shape), weight, bias, "group_norm"), x.dtype)
@@ -317,8 +332,13 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
 
 def _local_response_norm(x: Node, extent: int, alpha: float, beta: float, k: float) -> Node:
     shape = x.shape
+    if len(shape) < 3:
+        raise ShapeError(message("local_response_norm: too few axes", received=f"shape {shape}", expected="(N, C, *spatial)"))
     squares = b.reshape(b.mul(x, x), (shape[0], 1, shape[1], math.prod(shape[2:])))
     sums = b.window_sum(squares, (extent, 1), (1, 1), ((extent // 2, (extent - 1) // 2), (0, 0)), (1, 1))
+    if not x.dtype.is_floating_point:  # the mean of integers is an integer
+        sums, x = as_float(b.floor_div(sums, number(extent, sums))), as_float(x)
+        alpha *= extent
     mean = b.reshape(b.mul(sums, number(alpha / extent, x)), shape)
     return b.div(x, b.pow(b.add(mean, number(k, x)), number(beta, x)))
 
@@ -331,5 +351,35 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         >>> trine.nn.functional.local_response_norm(trine.ones(1, 1, 1), 1, alpha=3.0, beta=0.5)
         tensor([[[0.5]]])
     """
+    if 0 in input.shape and input.dim() > 2:
+        return input
     result: Tensor = record(_local_response_norm, (input,), size, float(alpha), float(beta), float(k))
+    return result
+
+
+def _cross_map_lrn(x: Node, extent: int, alpha: float, beta: float, k: float) -> Node:
+    if len(x.shape) != 4:
+        raise ShapeError(message("cross_map_lrn: wrong number of axes", received=f"shape {x.shape}", expected="(N, C, H, W)"))
+    batch, channels = x.shape[:2]
+    reach = (extent - 1) // 2 + 1  # a window has the channels [c - reach + 1, c + reach - 1]
+    squares = b.mul(x, x)
+    rows = b.reshape(squares, (batch, 1, channels, math.prod(x.shape[2:])))
+    sums = b.reshape(b.window_sum(rows, (2 * reach - 1, 1), (1, 1), ((reach - 1, reach - 1), (0, 0)), (1, 1)), x.shape)
+    # The running sum of the original drops channel c - reach only from the second channel on.
+    first = b.slice(squares, (0, 0, 0, 0), (batch, 1, *x.shape[2:]))
+    is_beyond = b.ge(b.iota((1, channels, 1, 1), 1), size(reach, dtypes.int64))
+    sums = b.add(sums, b.where(is_beyond, first, number(0, x)))
+    scale = b.add(b.mul(sums, number(alpha / extent, x)), number(k, x))
+    return b.mul(x, b.pow(scale, number(-beta, x)))
+
+
+def cross_map_lrn(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Divide (N, C, H, W) by a power of the mean square over neighbouring channels, with the windows of Torch 7.
+
+    Example:
+        >>> import trine
+        >>> trine.ops.normalization.cross_map_lrn(trine.ones(1, 1, 1, 1), 1, alpha=3.0, beta=0.5)
+        tensor([[[[0.5]]]])
+    """
+    result: Tensor = record(_cross_map_lrn, (input,), int(size), float(alpha), float(beta), float(k))
     return result

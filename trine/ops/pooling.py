@@ -132,10 +132,8 @@ def _avg_pool(
     divisor: int | None,
 ) -> Node:
     rank = len(window)
-    if not x.dtype.is_floating_point:
-        raise DTypeError(
-            message(f"{op}: not defined for integers", received=x.dtype.name, expected="a floating point dtype", fix="x.float()")
-        )
+    if x.dtype is dtypes.bool_ or x.dtype.is_complex:
+        raise DTypeError(message(f"{op}: not defined for {x.dtype.name}", expected="a floating point or integer dtype", fix="x.float()"))
     x, is_single = _batched(x, rank, op)
     extents, ones = x.shape[2:], (1,) * rank
     counts = output_sizes(op, extents, window, stride, padding, ones, ceil_mode)
@@ -143,15 +141,25 @@ def _avg_pool(
     total = b.window_sum(x, window, stride, pairs, ones)
     exceeds = any(high > p for (_, high), p in zip(pairs, padding, strict=True))
     if divisor is not None:
-        y = b.div(total, number(divisor, x))
+        y = _quotient(total, number(divisor, x))
     elif not exceeds and (include_pad or not any(padding)):
-        y = b.mul(total, number(1 / math.prod(window), x))
+        whole = math.prod(window)
+        y = b.mul(total, number(1 / whole, x)) if x.dtype.is_floating_point else _quotient(total, number(whole, x))
     else:
-        y = total
+        elements: Node | None = None
         for axis, row in enumerate(zip(extents, counts, window, stride, padding, strict=True)):
-            counted = _window_counts(*row, include_pad, x.dtype)
-            y = b.div(y, b.reshape(counted, (row[1], *(1,) * (rank - 1 - axis))))
+            counted = b.reshape(_window_counts(*row, include_pad, x.dtype), (row[1], *(1,) * (rank - 1 - axis)))
+            elements = counted if elements is None else b.mul(elements, counted)
+        y = total if elements is None else _quotient(total, elements)
     return b.squeeze(y, 0) if is_single else y
+
+
+def _quotient(total: Node, count: Node) -> Node:
+    """Return total / count; of integers, rounded towards zero."""
+    if total.dtype.is_floating_point:
+        return b.div(total, count)
+    quotient = b.floor_div(b.abs(total), b.abs(count))
+    return b.mul(quotient, b.mul(b.sign(total), b.sign(count)))
 
 
 def _make_avg_pool(rank: int) -> Callable[..., Tensor]:
@@ -195,24 +203,43 @@ def _make_avg_pool(rank: int) -> Callable[..., Tensor]:
 avg_pool1d, avg_pool2d, avg_pool3d = _make_avg_pool(1), _make_avg_pool(2), _make_avg_pool(3)
 
 
-def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None = None, ceil_mode: bool = False) -> Tensor:
-    """Return the p-norm of each window.
+def _lp_pool(x: Node, op: str, p: float, window: tuple[int, ...], stride: tuple[int, ...], ceil_mode: bool) -> Node:
+    rank = len(window)
+    zeros, ones = (0,) * rank, (1,) * rank
+    if math.isinf(p):
+        largest = _max_pool(b.abs(x) if p > 0 else b.neg(b.abs(x)), op, window, stride, zeros, ones, ceil_mode, False)
+        return largest if p > 0 else b.neg(largest)
+    # The mean times the size of a window: one that ceil mode cuts off counts as a whole one.
+    mean = _avg_pool(b.pow(x, number(p, x)), op, window, stride, zeros, ceil_mode, True, None)
+    return b.pow(b.mul(mean, number(math.prod(window), x)), number(1 / p, x))
+
+
+def _make_lp_pool(rank: int) -> Callable[..., Tensor]:
+    op = f"lp_pool{rank}d"
+
+    def lp_pool(input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None = None, ceil_mode: bool = False) -> Tensor:
+        window = spatial(op, "kernel_size", kernel_size, rank)
+        strides = window if stride is None or stride == () or stride == [] else spatial(op, "stride", stride, rank)
+        result: Tensor = record(_lp_pool, (input,), op, float(norm_type), window, strides, bool(ceil_mode))
+        return result
+
+    lp_pool.__name__ = lp_pool.__qualname__ = op
+    lp_pool.__module__ = __name__
+    lp_pool.__doc__ = f"""Return the p-norm of each window, ``sum(x ** p) ** (1 / p)``; the largest magnitude for p = infinity.
+
+    Args:
+        input: (N, C, *spatial) or (C, *spatial), {rank} spatial axes.
+        norm_type: p. stride: the kernel size unless given. ceil_mode: keep a last window that reaches beyond the end.
 
     Example:
         >>> import trine
-        >>> trine.nn.functional.lp_pool2d(trine.tensor([[[3., 4.]]]), 2, (1, 2))
-        tensor([[[5.]]])
+        >>> trine.nn.functional.{op}(trine.tensor([3.0, 4.0]).reshape({"1, " * rank}2), 2, ({"1, " * (rank - 1)}2,)).flatten()
+        tensor([5.])
     """
-    window = spatial("lp_pool2d", "kernel_size", kernel_size, 2)
-    strides = window if stride is None else spatial("lp_pool2d", "stride", stride, 2)
-    result: Tensor = record(_lp_pool, (input,), float(norm_type), window, strides, bool(ceil_mode))
-    return result
+    return lp_pool
 
 
-def _lp_pool(x: Node, p: float, window: tuple[int, ...], stride: tuple[int, ...], ceil_mode: bool) -> Node:
-    powers = b.pow(b.abs(x), number(p, x))
-    total = _avg_pool(powers, "lp_pool2d", window, stride, (0, 0), ceil_mode, True, 1)
-    return b.pow(total, number(1 / p, x))
+lp_pool1d, lp_pool2d, lp_pool3d = _make_lp_pool(1), _make_lp_pool(2), _make_lp_pool(3)
 
 
 # --- adaptive pooling ---------------------------------------------------------------------------------------------------------------------
@@ -227,7 +254,7 @@ def _adaptive_sizes(op: str, output_size: Any, rank: int) -> tuple[int | None, .
     return values
 
 
-def _averaging_matrix(extent: int, count: int, dtype: dtypes.DType) -> Node:
+def averaging_matrix(extent: int, count: int, dtype: dtypes.DType) -> Node:
     """Return the matrix (extent, count) whose columns average the windows [floor(i n / m), ceil((i + 1) n / m))."""
     grid = (extent, count)
     row, column = b.iota(grid, 0), b.iota(grid, 1)
@@ -256,7 +283,7 @@ def _adaptive_avg_pool(x: Node, op: str, output: tuple[int | None, ...]) -> Node
             if n != m:
                 moved = b.transpose(y, axis, len(y.shape) - 1)
                 rows = b.reshape(moved, (math.prod(moved.shape[:-1]), n))
-                pooled = b.reshape(b.dot(rows, _averaging_matrix(n, m, x.dtype)), (*moved.shape[:-1], m))
+                pooled = b.reshape(b.dot(rows, averaging_matrix(n, m, x.dtype)), (*moved.shape[:-1], m))
                 y = b.transpose(pooled, axis, len(y.shape) - 1)
     return b.squeeze(y, 0) if is_single else y
 
@@ -324,3 +351,30 @@ def _make_adaptive(rank: int) -> tuple[Callable[..., Tensor], Callable[..., Any]
 adaptive_avg_pool1d, adaptive_max_pool1d = _make_adaptive(1)
 adaptive_avg_pool2d, adaptive_max_pool2d = _make_adaptive(2)
 adaptive_avg_pool3d, adaptive_max_pool3d = _make_adaptive(3)
+
+
+def _with_indices(function: Callable[..., Any], example: str) -> Callable[..., Any]:
+    """Return the form of a pooling that always returns the places too."""
+    name = f"{function.__name__}_with_indices"
+
+    def pool(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **{**kwargs, "return_indices": True})
+
+    pool.__name__ = pool.__qualname__ = name
+    pool.__module__ = __name__
+    pool.__doc__ = f"""Return `{function.__name__}` and the flat place of each maximum in its spatial plane.
+
+    Example:
+        >>> import trine
+        >>> trine.nn.functional.{name}({example})[1].flatten()
+        tensor([0])
+    """
+    return pool
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d, "trine.ones(1, 1, 2), 2")
+max_pool2d_with_indices = _with_indices(max_pool2d, "trine.ones(1, 1, 2, 2), 2")
+max_pool3d_with_indices = _with_indices(max_pool3d, "trine.ones(1, 1, 2, 2, 2), 2")
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d, "trine.ones(1, 1, 2), 1")
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d, "trine.ones(1, 1, 2, 2), 1")
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d, "trine.ones(1, 1, 2, 2, 2), 1")
