@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,11 @@ class IterableDataset(Dataset[T]):
 
     def __iter__(self) -> Iterator[T]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+    def __add__(self, other: Dataset[T]) -> Any:
+        from trine.data.dataset_chain import ChainDataset
+
+        return ChainDataset([self, other])
 
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
@@ -81,7 +87,15 @@ class Subset(Dataset[T]):
         self.dataset, self.indices = dataset, indices
 
     def __getitem__(self, index: Any) -> T:
-        return self.dataset[self.indices[index]]  # type: ignore[no-any-return]
+        chosen = [self.indices[i] for i in index] if isinstance(index, list) else self.indices[index]
+        return self.dataset[chosen]  # type: ignore[no-any-return]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[T]:
+        """Return several examples; a dataset that has `__getitems__` is asked once."""
+        places = [self.indices[i] for i in indices]
+        if callable(getattr(self.dataset, "__getitems__", None)):
+            return self.dataset.__getitems__(places)  # type: ignore[no-any-return]
+        return [self.dataset[i] for i in places]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -111,6 +125,8 @@ class ConcatDataset(Dataset[T]):
         self.datasets = list(datasets)
         if not self.datasets:
             raise ArgumentError(message("ConcatDataset", received="no datasets", expected="at least one"))
+        if any(isinstance(d, IterableDataset) for d in self.datasets):
+            raise ArgumentError(message("ConcatDataset does not support IterableDataset", fix="use ChainDataset"))
         self.cumulative_sizes = [int(n) for n in np.cumsum([len(d) for d in self.datasets])]
 
     def __len__(self) -> int:
@@ -119,7 +135,8 @@ class ConcatDataset(Dataset[T]):
     def __getitem__(self, index: int) -> T:
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
-            raise IndexError(f"index {index} is out of range for a dataset of {len(self)} examples")
+            what = f"index {index} is out of range (its absolute value should not exceed the dataset length)"
+            raise IndexOutOfRangeError(message(what, received=f"index {index}", expected=f"an index of {len(self)} examples"))
         number = bisect.bisect_right(self.cumulative_sizes, position)
         before = self.cumulative_sizes[number - 1] if number else 0
         return self.datasets[number][position - before]  # type: ignore[no-any-return]
@@ -129,16 +146,18 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
     """Split a dataset at random into parts of the given lengths, or of the given fractions (which sum to 1).
 
     Raises:
-        ArgumentError: if the lengths do not add up to the size of the dataset.
+        ArgumentError: if the lengths do not add up to the size of the dataset, or a fraction is not one.
+
+    >>> import trine
+    >>> [len(part) for part in trine.utils.data.random_split(range(10), [0.7, 0.3])]
+    [7, 3]
     """
     from trine.data.sampler import permutation
 
     size = len(dataset)
     counts = [int(n) for n in lengths]
-    if all(0 <= n <= 1 for n in lengths) and abs(sum(lengths) - 1) < 1e-6:
-        counts = [int(size * n) for n in lengths]
-        for i in range(size - sum(counts)):
-            counts[i % len(counts)] += 1
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
+        counts = _counts_of(size, lengths)
     if sum(counts) != size or min(counts) < 0:
         raise ArgumentError(
             message("random_split: lengths do not add up", received=f"sum {sum(counts)}", expected=f"{size}, the size of the dataset")
@@ -150,3 +169,16 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Any = 
         parts.append(Subset(dataset, order[start : start + count]))
         start += count
     return parts
+
+
+def _counts_of(size: int, fractions: Sequence[float]) -> list[int]:
+    for i, fraction in enumerate(fractions):
+        if not 0 <= fraction <= 1:
+            raise ArgumentError(message(f"Fraction at index {i} is not between 0 and 1", received=fraction))
+    counts = [math.floor(size * fraction) for fraction in fractions]
+    for i in range(size - sum(counts)):
+        counts[i % len(counts)] += 1
+    for i, count in enumerate(counts):
+        if count == 0:
+            warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=3)
+    return counts

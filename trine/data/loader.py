@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from trine.data.collate import default_collate, default_convert
 from trine.data.dataset import IterableDataset, gathered
@@ -18,8 +18,33 @@ from trine.runtime import random
 if TYPE_CHECKING:
     from trine.data.workers import Workers
 
+T = TypeVar("T")
 
-class DataLoader:
+_FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+
+
+class LoaderIterator:
+    """One pass over a loader."""
+
+    def __init__(self, loader: DataLoader[Any], batches: Iterator[Any]) -> None:
+        self._loader, self._batches = loader, batches
+
+    def __iter__(self) -> LoaderIterator:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def close(self) -> None:
+        """End the pass; workers that are not persistent stop."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
+
+
+class DataLoader(Generic[T]):
     """Iterates over a dataset in batches.
 
     Args:
@@ -89,7 +114,15 @@ class DataLoader:
         self.batch_sampler = batch_sampler
         is_batched = batch_size is not None or batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if is_batched else default_convert)
+        self.pin_memory_device = pin_memory_device
         self._workers: Workers | None = None
+        self._is_ready = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and getattr(self, "_is_ready", False):
+            what = f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            raise ArgumentError(message(what, fix="make another loader"))
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         if self.is_iterable:
@@ -99,12 +132,20 @@ class DataLoader:
             return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
         return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         # drawn without workers too, so that their number does not change the order of the examples
         seed = self._draw_seed()
         if self.num_workers == 0:
-            return self._stream() if self.is_iterable else map(self._fetch(), self._tasks())
-        return self._from_workers(seed)
+            return LoaderIterator(self, self._stream() if self.is_iterable else map(self._fetch(), self._tasks()))
+        return LoaderIterator(self, self._from_workers(seed))
+
+    @property
+    def _auto_collation(self) -> bool:
+        return self.batch_sampler is not None
+
+    @property
+    def _index_sampler(self) -> Any:
+        return self.batch_sampler if self.batch_sampler is not None else self.sampler
 
     def _draw_seed(self) -> int:
         generator = self.generator if self.generator is not None else random.default_generator

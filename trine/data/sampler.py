@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from trine.errors import ArgumentError, message
 from trine.runtime import random
+
+T = TypeVar("T")
 
 
 def _numpy_generator(generator: Any) -> np.random.Generator:
@@ -22,17 +24,17 @@ def permutation(count: int, generator: Any = None) -> list[int]:
     return _numpy_generator(generator).permutation(count).tolist()  # type: ignore[no-any-return]
 
 
-class Sampler:
+class Sampler(Generic[T]):
     """Base of samplers: define ``__iter__`` (indices) and ``__len__``."""
 
     def __init__(self, data_source: Any = None) -> None:
         pass
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__")
 
 
-class SequentialSampler(Sampler):
+class SequentialSampler(Sampler[int]):
     """0, 1, 2, …"""
 
     def __init__(self, data_source: Any) -> None:
@@ -45,7 +47,7 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
-class RandomSampler(Sampler):
+class RandomSampler(Sampler[int]):
     """A random order, or `num_samples` random draws with replacement."""
 
     def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None) -> None:
@@ -68,7 +70,7 @@ class RandomSampler(Sampler):
         return self.num_samples
 
 
-class SubsetRandomSampler(Sampler):
+class SubsetRandomSampler(Sampler[int]):
     """The given indices in random order."""
 
     def __init__(self, indices: Sequence[int], generator: Any = None) -> None:
@@ -81,7 +83,7 @@ class SubsetRandomSampler(Sampler):
         return len(self.indices)
 
 
-class WeightedRandomSampler(Sampler):
+class WeightedRandomSampler(Sampler[int]):
     """Random draws with given weights."""
 
     def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Any = None) -> None:
@@ -99,7 +101,7 @@ class WeightedRandomSampler(Sampler):
         return self.num_samples
 
 
-class BatchSampler(Sampler):
+class BatchSampler(Sampler[list[int]]):
     """Groups the indices of a sampler into batches."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:

@@ -1,0 +1,3 @@
+"""Parts of the loader under the names that programs use."""
+
+from trine.utils.data._utils import collate as collate

@@ -1,0 +1,5 @@
+"""Samplers for several processes."""
+
+from trine.data.distributed import DistributedSampler
+
+__all__ = ["DistributedSampler"]
