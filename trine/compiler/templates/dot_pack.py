@@ -19,11 +19,13 @@ from contextlib import contextmanager
 from trine.compiler.ir import KERNEL_ARGUMENTS, Function, Module
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target, llvm_type
-from trine.compiler.templates.dot import Arithmetic
+from trine.compiler.templates.dot import Arithmetic, prefetch
 from trine.compiler.templates.dot_driver import batch_offsets
 from trine.compiler.templates.loop_convert import from_half_bits
 from trine.compiler.templates.loop_types import Context
 from trine.dtypes import DType
+
+_PREFETCH_STEPS = 16
 
 PACK_ARGUMENTS = (
     ("ptr noalias", "source"),
@@ -126,11 +128,15 @@ def _emit_copy(s: _Source) -> None:
         with f.loop(low, high, steps) as k:
             at = s.at("%source", f.mul("%step", k.index))
             sources = [s.at(at, f.mul("%step", u) if u else 0) for u in range(steps)]
+            ahead = f.mul("%step", _PREFETCH_STEPS)
             first = f.mul("%width", k.index)
             targets = [first if not u else f.add(first, f.mul("%width", u)) for u in range(steps)]
             with f.loop(0, "%count", "%tile", [("ptr", "%panels")]) as i:
                 i.next = [x.at(i.carried[0], "%panel_stride")]
                 rows = f.min(f.sub("%count", i.index), "%tile")
+                if steps > 1:
+                    for source in sources:
+                        prefetch(f, s.at(source, f.add(i.index, ahead)))
                 _copy_rows(s, [s.at(p, i.index) for p in sources], [x.at(i.carried[0], t) for t in targets], rows)
         low = high
 
