@@ -182,21 +182,15 @@ class Gpt(nn.Module):
 class LstmNet(nn.Module):
     def __init__(self, p: Arrays) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(nn.Parameter(copied(p[f"l{i}.{key}"])) for i in range(LSTM["layers"]) for key in ("wi", "wh", "b"))
+        self.layers = nn.LSTM(LSTM["inputs"], LSTM["width"], LSTM["layers"], batch_first=True)
+        for i in range(LSTM["layers"]):
+            keys = {"weight_ih": p[f"l{i}.wi"].T, "weight_hh": p[f"l{i}.wh"].T, "bias_ih": p[f"l{i}.b"]}
+            assign(**{key: (getattr(self.layers, f"{key}_l{i}"), array) for key, array in keys.items()})
+            getattr(self.layers, f"bias_hh_l{i}").requires_grad_(False).zero_()  # one bias
         self.head = linear(p["head.w"], p["head.b"])
 
     def forward(self, x: Any) -> Any:
-        for layer in range(LSTM["layers"]):
-            wi, wh, bias = (self.weights[3 * layer + k] for k in range(3))
-            gates, outputs = x @ wi + bias, []
-            h = c = trine.zeros(x.shape[0], LSTM["width"])
-            for t in range(x.shape[1]):
-                i, f, g, o = (gates[:, t] + h @ wh).split(LSTM["width"], 1)
-                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-                h = o.sigmoid() * c.tanh()
-                outputs.append(h)
-            x = trine.stack(outputs, 1)
-        return self.head(x[:, -1])
+        return self.head(self.layers(x)[0][:, -1])
 
 
 NETWORKS: dict[str, Callable[[Arrays], nn.Module]] = {
@@ -230,7 +224,7 @@ def build(name: str, variant: str) -> Step:
     network, x = NETWORKS[name](p), tensor(d["x"])
     if "y" not in d or name in ("W8", "W9"):
         return inference(network.eval(), x)
-    y, optim = tensor(d["y"].reshape(-1)), optimizer(name, network.parameters())
+    y, optim = tensor(d["y"].reshape(-1)), optimizer(name, [q for q in network.parameters() if q.requires_grad])
 
     def step() -> Any:
         logits = network(x)

@@ -11,6 +11,7 @@ from trine.compiler import explain
 from trine.compiler.lower.loop import unsupported
 from trine.compiler.passes import verify
 from trine.compiler.passes.accumulate import accumulate
+from trine.compiler.passes.assemble import assemble
 from trine.compiler.passes.commands import Lowering
 from trine.compiler.passes.donate import copy_donations
 from trine.compiler.passes.fuse import fuse
@@ -56,7 +57,7 @@ def collector_paused() -> Iterator[None]:
 
 def compile_stages(graph: Graph, target: Target, threads: int = 1, *, explain_decisions: bool = False, check: bool = False) -> Compilation:
     """As `compile_graph`, keeping what every stage made; `check` runs the checkers."""
-    graph = stack(accumulate(simplify(graph)))
+    graph = stack(accumulate(assemble(simplify(graph))))
     order = topological_order(graph.outputs)
     plan = fuse(order, graph.outputs, _has_no_instruction, explain_decisions)
     groups = schedule(plan, graph)

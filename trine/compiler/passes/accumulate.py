@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+from trine.compiler.passes.assemble import sum_terms
 from trine.core import build
 from trine.core.graph import Graph, Node, context, topological_order
 
@@ -45,24 +46,10 @@ def _sums(order: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, list[Nod
     for node in reversed(order):
         if node.op != "add" or node in inner or not node.dtype.is_floating_point:
             continue
-        terms = _terms(node, num_users, inner)
+        terms = sum_terms(node, num_users, inner)
         if len(terms) >= MIN_TERMS and any(n >= MIN_TERMS for n in Counter([k for k in map(_kind, terms) if k is not None]).values()):
             found[node] = terms
     return found
-
-
-def _terms(root: Node, num_users: Counter[Node], inner: set[Node]) -> list[Node]:
-    """Return what a chain of additions adds up, in order; `inner` takes the additions below the root."""
-    terms, stack = [], [root]
-    while stack:
-        node = stack.pop()
-        is_inner = node.op == "add" and node.shape == root.shape and (node is root or num_users[node] == 1)
-        if is_inner:
-            inner.add(node)
-            stack += reversed(node.inputs)
-        else:
-            terms.append(node)
-    return terms
 
 
 def _kind(term: Node) -> Hashable | None:
