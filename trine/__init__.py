@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-MODULES = ("accelerator", "autograd", "data", "linalg", "nn", "optim", "profiler", "special", "utils")
+MODULES = ("accelerator", "autograd", "data", "fft", "linalg", "nn", "optim", "profiler", "special", "utils")
 _INTERNAL = "_C compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
 _LATE = {"explain": "trine.explanation", "load": "trine.serialization", "save": "trine.serialization"}
 

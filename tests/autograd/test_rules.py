@@ -238,4 +238,5 @@ def test_every_differentiable_primitive_has_a_rule() -> None:
     sources = {"input", "scalar", "const", "iota", "random_bits"}
     exact = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_not", "bitwise_not", "argmax", "argmin", "argsort"}
     integer = {"bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right", "window_argmax"}
-    assert set(PRIMITIVES) - sources - exact - integer == set(RULES)
+    without = {name for name, row in PRIMITIVES.items() if row.family == "linalg" and not row.is_differentiable}
+    assert set(PRIMITIVES) - sources - exact - integer - without == set(RULES)

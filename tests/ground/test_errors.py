@@ -14,6 +14,7 @@ CATCHES = {
     "IndexOutOfRangeError": (IndexError, RuntimeError),
     "InPlaceError": (RuntimeError,),
     "GradientError": (RuntimeError,),
+    "LinAlgError": (RuntimeError,),
     "CheckpointError": (ValueError, RuntimeError),
     "CompileError": (RuntimeError,),
     "AllocationError": (MemoryError, RuntimeError),

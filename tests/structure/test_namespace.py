@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 PINNED = Path(__file__).with_name("namespace.txt")
-MODULES = """trine trine.linalg trine.nn trine.nn.functional trine.nn.init trine.optim trine.serialization trine.utils
-trine.utils.checkpoint trine.utils.data trine.nn.utils.rnn""".split()
+MODULES = """trine trine.fft trine.linalg trine.nn trine.nn.functional trine.nn.init trine.optim trine.serialization
+trine.utils trine.utils.checkpoint trine.utils.data trine.nn.utils.rnn""".split()
 
 
 def public_names(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trine import dtypes
 from trine.autograd.rules_elementwise import Rule
 from trine.core import build as b
 from trine.core.graph import Node
@@ -94,12 +95,39 @@ def _scatter(node: Node, g: Node) -> tuple[Node | None, ...]:
         chosen = b.cast(b.eq(value, take(node, index, axis)), g.dtype)
         share = b.div(g, put(kept, index, chosen, axis, "add"))
         return b.mul(share, kept), None, b.mul(take(share, index, axis), chosen)
+    if mode == "mul":
+        return _scatter_product(node, g)
     base_gradient = value_gradient = None
     if x.requires_grad:
         base_gradient = g if mode == "add" else put(g, index, b.zeros_like(value), axis, "set")
     if value.requires_grad:
         value_gradient = take(g, index, axis)
     return base_gradient, None, value_gradient
+
+
+def _scatter_product(node: Node, g: Node) -> tuple[Node | None, ...]:
+    """Each factor's gradient is the product of the others: without the factor where no other is zero, zero where another one is."""
+    x, index, value = node.inputs
+    axis = node.attrs[0]
+    put, take = (b.put, b.take) if node.op == "put" else (b.put_along, b.take_along)
+    zero, one = b.const(0, x.dtype), b.const(1, x.dtype)
+    x_zero, value_zero = b.eq(x, zero), b.eq(value, zero)
+    product = put(b.where(x_zero, one, x), index, b.where(value_zero, one, value), axis, "mul")
+    zeros = put(b.cast(x_zero, dtypes.int64), index, b.cast(value_zero, dtypes.int64), axis, "add")
+
+    def others(factor: Node, is_zero: Node, product: Node, zeros: Node) -> Node:
+        alone = b.eq(zeros, b.cast(is_zero, dtypes.int64))
+        rest = b.div(product, b.where(is_zero, one, factor))
+        rest = b.where(alone, rest, zero)
+        return b.conj(rest) if rest.dtype.is_complex else rest
+
+    return (
+        b.mul(g, others(x, x_zero, product, zeros)) if x.requires_grad else None,
+        None,
+        b.mul(take(g, index, axis), others(value, value_zero, take(product, index, axis), take(zeros, index, axis)))
+        if value.requires_grad
+        else None,
+    )
 
 
 MOVEMENT_RULES: dict[str, Rule] = {

@@ -170,12 +170,12 @@ def take_along(x: Node, index: Node, axis: int) -> Node:
 
 
 def put(x: Node, index: Node, value: Node, axis: int, mode: str = "set") -> Node:
-    """Return `x` with `value` combined into the elements that `take(x, index, axis)` reads; mode set, add, max or min."""
+    """Return `x` with `value` combined into the elements that `take(x, index, axis)` reads; mode set, add, mul, max or min."""
     return make("put", (x, index, value), (canonical_axis(axis, len(x.shape), "put"), mode))
 
 
 def put_along(x: Node, index: Node, value: Node, axis: int, mode: str = "set") -> Node:
-    """Return `x` with `value` combined into the elements that `take_along(x, index, axis)` reads; mode set, add, max or min."""
+    """Return `x` with `value` combined into the elements that `take_along(x, index, axis)` reads; mode set, add, mul, max or min."""
     return make("put_along", (x, index, value), (canonical_axis(axis, len(x.shape), "put_along"), mode))
 
 

@@ -122,14 +122,14 @@ def indexed(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> DType:
     return Same("biufc")(op, (operands[0], *operands[2:]), attrs)
 
 
-PUT_KINDS = {"set": "biufc", "add": "iufc", "max": "biuf", "min": "biuf"}
+PUT_KINDS = {"set": "biufc", "add": "iufc", "mul": "iufc", "max": "biuf", "min": "biuf"}
 
 
 def put(op: str, operands: Sequence[Node], attrs: tuple[Any, ...]) -> DType:
     """As `indexed`; the mode restricts the kind."""
     mode = attrs[1]
     if mode not in PUT_KINDS:
-        raise ArgumentError(message(f"{op}: no such mode", received=repr(mode), expected="set, add, max or min"))
+        raise ArgumentError(message(f"{op}: no such mode", received=repr(mode), expected="set, add, mul, max or min"))
     dtype = indexed(op, operands, attrs)
     check_kind(f"{op} with mode {mode}", dtype, PUT_KINDS[mode])
     return dtype

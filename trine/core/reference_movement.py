@@ -71,7 +71,7 @@ def _put(node: Node, x: Array, index: Array, value: Array) -> Array:
     if mode == "set":
         result[positions] = values
     else:
-        combine: Any = {"add": np.add, "max": np.maximum, "min": np.minimum}[mode]
+        combine: Any = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[mode]
         combine.at(result, positions, values)
     return encode(result.reshape(node.shape), node.dtype)
 

@@ -65,6 +65,8 @@ from trine.ops.arithmetic import (
     true_divide,
     xlogy,
 )
+from trine.ops.arranging import *  # noqa: F403
+from trine.ops.arranging import __all__ as _arranging
 from trine.ops.comparison import (
     allclose,
     eq,
@@ -221,17 +223,12 @@ from trine.ops.histograms import bincount, histc, histogram, histogramdd
 from trine.ops.indexing import (
     argwhere,
     gather,
-    index_add,
-    index_copy,
-    index_fill,
     index_put,
     index_select,
     masked_scatter,
     masked_select,
     nonzero,
-    scatter,
-    scatter_add,
-    scatter_reduce,
+    nonzero_static,
     take,
     take_along_dim,
     where,
@@ -383,6 +380,8 @@ from trine.ops.scan import (
     cumsum,
     logcumsumexp,
 )
+from trine.ops.scattering import *  # noqa: F403
+from trine.ops.scattering import __all__ as _scattering
 from trine.ops.selection import addcdiv, addcmul, clamp, clamp_max, clamp_min, clip, lerp, masked_fill
 from trine.ops.solving import *  # noqa: F403
 from trine.ops.solving import __all__ as _solving
@@ -406,7 +405,8 @@ methods.install()
 # one name a line would hide the file
 # fmt: off
 __all__ = [
-    *_decomposition, *_matrix, *_older_linalg, *_solving,
+    *_arranging, *_decomposition, *_matrix, *_older_linalg, *_scattering, *_solving,
+    "nonzero_static",
     "adjoint",
     "alias_copy", "dist", "zero_",
     "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -427,7 +427,7 @@ __all__ = [
     "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "fold", "frac", "frexp", "frombuffer", "full", "full_like", "gather",
     "gaussian_nll_loss", "gcd", "ge", "gelu", "ger", "glu", "gradient", "greater", "greater_equal", "group_norm", "gt", "gumbel_softmax",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hinge_embedding_loss", "histc", "histogram", "histogramdd",
-    "hstack", "huber_loss", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put",
+    "hstack", "huber_loss", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_put",
     "index_select", "instance_norm", "interpolate", "is_complex", "is_conj", "is_floating_point", "is_neg", "is_nonzero", "is_tensor",
     "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kl_div", "kthvalue", "l1_loss", "layer_norm",
     "lcm", "ldexp", "le", "leaky_relu", "lerp", "less", "less_equal", "lgamma", "linear", "linspace", "local_response_norm", "log",
@@ -440,8 +440,8 @@ __all__ = [
     "pixel_shuffle", "pixel_unshuffle", "poisson", "poisson_nll_loss", "polar", "polygamma", "positive", "pow", "prelu", "prod",
     "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "ravel",
     "real", "reciprocal", "relu", "relu6", "remainder", "repeat_interleave", "reshape", "resolve_conj", "resolve_neg", "result_type",
-    "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub", "scalar_tensor", "scaled_dot_product_attention", "scatter",
-    "scatter_add", "scatter_reduce", "searchsorted", "select", "selu", "sgn", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
+    "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub", "scalar_tensor", "scaled_dot_product_attention",
+    "searchsorted", "select", "selu", "sgn", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
     "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "sort", "split", "split_with_sizes",
     "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
     "take_along_dim", "tan", "tanh", "tanhshrink", "tensor_split", "tensordot", "threshold", "tile", "to", "topk", "trace", "transpose",

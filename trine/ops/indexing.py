@@ -11,11 +11,12 @@ import numpy as np
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
-from trine.errors import ArgumentError, DTypeError, ShapeError, message
-from trine.ops.arguments import check_choice
+from trine.errors import ArgumentError, ShapeError, message
+from trine.ops.arguments import write_out
 from trine.ops.arithmetic import Operand
 from trine.ops.index_parsing import Box, box_view, integer_box, integer_indices, parse_index
-from trine.ops.promotion import as_dtype, number, size
+from trine.ops.promotion import as_dtype, size, with_zero_gradient
+from trine.ops.scattering import checked_index, cropped, index_copy
 from trine.shapes import broadcast, canonical_axis
 from trine.tensor import Tensor, record, record_view
 from trine.tensor.convert import as_tensor, tensor
@@ -62,7 +63,8 @@ def _put_indices(*arguments: Any) -> Node:
     index = _linear_index(x.shape, axes, indices)
     shape = (*merged.shape[:place], *index.shape, *merged.shape[place + 1 :])
     value = b.expand(_fitting(as_dtype(value, x.dtype), shape), shape)
-    result = b.put(merged, index, value, place, "add" if accumulate else "set")
+    mode = "set" if not accumulate else "max" if x.dtype is dtypes.bool_ else "add"
+    result = b.put(merged, index, value, place, mode)
     inverse = [order.index(k) for k in range(len(order))]
     return b.permute(b.reshape(result, tuple([x.shape[k] for k in order])), inverse)
 
@@ -152,23 +154,16 @@ def _broadcastable(value: Any, view: Tensor) -> Any:
 # --- functions --------------------------------------------------------------------------------------------------------------------------
 
 
-def _checked(index: Node, extent: int) -> Node:
-    if not index.dtype.is_integer:
-        raise DTypeError(message("index: wrong dtype", received=index.dtype.name, expected="int64 or int32", fix="index.long()"))
-    index = index if index.dtype in (dtypes.int64, dtypes.int32) else as_dtype(index, dtypes.int64)
-    return b.check_index(index, extent)
-
-
 def _index_select(x: Node, index: Node, dim: int) -> Node:
     if len(index.shape) > 1:
         raise ShapeError(message("index_select: the index has several axes", received=index.shape, expected="at most 1 axis"))
     if not x.shape:
         return x
     axis = canonical_axis(dim, len(x.shape), "index_select")
-    return b.take(x, _checked(b.reshape(index, (-1,)), x.shape[axis]), axis)
+    return b.take(x, checked_index(b.reshape(index, (-1,)), x.shape[axis]), axis)
 
 
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the positions `index` of an axis.
 
     Example:
@@ -177,36 +172,19 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         tensor([[2, 1],
                 [4, 3]])
     """
-    result: Tensor = record(_index_select, (input, index), dim)
-    return result
-
-
-def _cropped(x: Node, index: Node, axis: int) -> Node:
-    """Return `x` cut to the sizes of `index` on the axes other than `axis`."""
-    if len(x.shape) != len(index.shape):
-        raise ShapeError(
-            message("gather: numbers of axes differ", received=f"{x.shape} and {index.shape}", expected="as many axes in index and input")
-        )
-    stop = tuple([n if k == axis else m for k, (n, m) in enumerate(zip(x.shape, index.shape, strict=True))])
-    if any(m > n for m, n in zip(stop, x.shape, strict=True)):
-        raise ShapeError(
-            message(
-                "gather: the index is too large",
-                received=f"{index.shape} for {x.shape}",
-                expected=f"at most the input's sizes off axis {axis}",
-            )
-        )
-    return b.slice(x, (0,) * len(stop), stop)
+    return write_out(record(_index_select, (input, index), dim), out)
 
 
 def _gather(x: Node, index: Node, dim: int) -> Node:
-    if not x.shape:
-        return b.expand(x, index.shape) if index.shape else x
+    shape = index.shape
+    x, index = (node if node.shape else b.reshape(node, (1,)) for node in (x, index))
     axis = canonical_axis(dim, len(x.shape), "gather")
-    return b.take_along(_cropped(x, index, axis), _checked(index, x.shape[axis]), axis)
+    if 0 in index.shape:
+        return with_zero_gradient(b.full(0, shape, x.dtype), x)
+    return b.reshape(b.take_along(cropped(x, index, axis, "gather"), checked_index(index, x.shape[axis], "gather"), axis), shape)
 
 
-def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """Return ``out[i][j] = input[index[i][j]][j]`` (for dim 0): one index per element of the result.
 
     Example:
@@ -215,8 +193,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         tensor([[1],
                 [4]])
     """
-    result: Tensor = record(_gather, (input, index), dim)
-    return result
+    return write_out(record(_gather, (input, index), dim), out)
 
 
 def _take_along_dim(x: Node, index: Node, dim: int) -> Node:
@@ -224,10 +201,10 @@ def _take_along_dim(x: Node, index: Node, dim: int) -> Node:
     shape = list(broadcast("take_along_dim", *[(*s[:axis], 1, *s[axis + 1 :]) for s in (x.shape, index.shape)]))
     shape[axis] = x.shape[axis]
     index_shape = (*shape[:axis], index.shape[axis], *shape[axis + 1 :])
-    return b.take_along(b.expand(x, tuple(shape)), b.expand(_checked(index, x.shape[axis]), index_shape), axis)
+    return b.take_along(b.expand(x, tuple(shape)), b.expand(checked_index(index, x.shape[axis]), index_shape), axis)
 
 
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """Return the elements at `indices` along an axis, as `numpy.take_along_axis` (other axes broadcast); of the flat tensor for None.
 
     Example:
@@ -237,13 +214,12 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         input, indices, dim = input.reshape(-1), indices.reshape(-1), 0
-    result: Tensor = record(_take_along_dim, (input, indices), dim)
-    return result
+    return write_out(record(_take_along_dim, (input, indices), dim), out)
 
 
 def _take(x: Node, index: Node) -> Node:
     flat = b.reshape(x, (-1,))
-    return b.take(flat, _checked(index, flat.shape[0]), 0)
+    return b.take(flat, checked_index(index, flat.shape[0]), 0)
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
@@ -255,139 +231,6 @@ def take(input: Tensor, index: Tensor) -> Tensor:
         tensor([1, 4])
     """
     result: Tensor = record(_take, (input, index))
-    return result
-
-
-_REDUCE_MODES = {None: "set", "add": "add", "sum": "add", "amax": "max", "amin": "min"}
-
-
-def _scatter(x: Node, index: Node, source: Node, dim: int, mode: str) -> Node:
-    if not x.shape:
-        x1, index1 = b.reshape(x, (1,)), b.reshape(index, (1,))
-        return b.reshape(_scatter(x1, index1, b.reshape(source, (1,)) if source.shape == () else source, 0, mode), ())
-    axis = canonical_axis(dim, len(x.shape), "scatter")
-    source = as_dtype(source, x.dtype)
-    value = b.expand(source, index.shape) if not source.shape else _cropped(source, index, -1)
-    cropped = _cropped(x, index, axis)
-    result = b.put_along(cropped, _checked(index, x.shape[axis]), value, axis, mode)
-    return result if cropped.shape == x.shape else b.update(x, result, (0,) * len(x.shape))
-
-
-def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Operand | None = None, *, value: Operand | None = None, reduce: str | None = None
-) -> Tensor:
-    """Return `input` with ``out[index[i][j]][j] = src[i][j]`` (for dim 0); of duplicates the last one stays.
-
-    Args:
-        src, value: a tensor at least as large as `index`, or a number.
-        reduce: None, or "add" to add instead.
-
-    Example:
-        >>> import trine
-        >>> trine.scatter(trine.zeros(1, 3), 1, trine.tensor([[2]]), 5.0)
-        tensor([[0., 0., 5.]])
-    """
-    check_choice("scatter", "reduce", reduce, (None, "add"))
-    result: Tensor = record(_scatter, (input, index, value if src is None else src), dim, _REDUCE_MODES[reduce])
-    return result
-
-
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """Return `input` with ``out[index[i][j]][j] += src[i][j]`` (for dim 0).
-
-    Example:
-        >>> import trine
-        >>> trine.scatter_add(trine.zeros(3), 0, trine.tensor([0, 0, 2]), trine.ones(3))
-        tensor([2., 0., 1.])
-    """
-    result: Tensor = record(_scatter, (input, index, src), dim, "add")
-    return result
-
-
-def _scatter_mean(x: Node, index: Node, source: Node, dim: int, include_self: bool) -> Node:
-    ones = b.ones_like(source)
-    base = x if include_self else _scatter(x, index, number(0, x), dim, "set")
-    count = b.ones_like(x) if include_self else _scatter(b.ones_like(x), index, number(0, x), dim, "set")
-    return b.div(_scatter(base, index, source, dim, "add"), _scatter(count, index, as_dtype(ones, x.dtype), dim, "add"))
-
-
-_NEUTRAL = {"add": 0.0, "max": -math.inf, "min": math.inf}
-
-
-def _scatter_reduce(x: Node, index: Node, source: Node, dim: int, mode: str, include_self: bool) -> Node:
-    if not include_self:
-        if x.dtype.is_floating_point:
-            neutral: float = _NEUTRAL[mode]
-        else:
-            info = np.iinfo(x.dtype.numpy)
-            neutral = {"add": 0, "max": int(info.min), "min": int(info.max)}[mode]
-        x = _scatter(x, index, number(neutral, x), dim, "set")
-    return _scatter(x, index, source, dim, mode)
-
-
-def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
-    """Combine `src` into `input` at `index` by "sum", "mean", "amax" or "amin".
-
-    Example:
-        >>> import trine
-        >>> trine.scatter_reduce(trine.zeros(2), 0, trine.tensor([0, 0]), trine.tensor([3., 5.]), "amax")
-        tensor([5., 0.])
-    """
-    check_choice("scatter_reduce", "reduce", reduce, ("sum", "mean", "amax", "amin"))
-    if reduce == "mean":
-        result: Tensor = record(_scatter_mean, (input, index, src), dim, include_self)
-    else:
-        result = record(_scatter_reduce, (input, index, src), dim, _REDUCE_MODES[reduce], include_self)
-    return result
-
-
-def _index_write(x: Node, index: Node, source: Node, dim: int, mode: str) -> Node:
-    axis = canonical_axis(dim, len(x.shape), "index_add")
-    index = b.reshape(_checked(index, x.shape[axis]), (-1,))
-    shape = (*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :])
-    return b.put(x, index, b.expand(as_dtype(source, x.dtype), shape), axis, mode)
-
-
-def _index_add_scaled(x: Node, index: Node, source: Node, alpha: Node, dim: int) -> Node:
-    return _index_write(x, index, b.mul(source, as_dtype(alpha, source.dtype)), dim, "add")
-
-
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """Return `input` with ``alpha * source`` added at positions of an axis.
-
-    Example:
-        >>> import trine
-        >>> trine.index_add(trine.zeros(3), 0, trine.tensor([0, 0]), trine.tensor([1., 2.]))
-        tensor([3., 0., 0.])
-    """
-    if alpha == 1:
-        result: Tensor = record(_index_write, (input, index, source), dim, "add")
-    else:
-        result = record(_index_add_scaled, (input, index, source, alpha), dim)
-    return result
-
-
-def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """Return `input` with `source` written at positions of an axis.
-
-    Example:
-        >>> import trine
-        >>> trine.index_copy(trine.zeros(3), 0, trine.tensor([2]), trine.tensor([7.]))
-        tensor([0., 0., 7.])
-    """
-    result: Tensor = record(_index_write, (input, index, source), dim, "set")
-    return result
-
-
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
-    """Return `input` with a number written at positions of an axis.
-
-    Example:
-        >>> import trine
-        >>> trine.index_fill(trine.zeros(3), 0, trine.tensor([0, 2]), 1)
-        tensor([1., 0., 1.])
-    """
-    result: Tensor = record(_index_write, (input, index, value), dim, "set")
     return result
 
 
@@ -407,7 +250,7 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Operand, 
     return result
 
 
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the elements where a mask is True, in one axis (observes the mask).
 
     Example:
@@ -416,7 +259,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         tensor([1, 3])
     """
     shape = broadcast("masked_select", tuple(input.shape), tuple(mask.shape))
-    return getitem(input.expand(shape), mask.expand(shape))
+    return write_out(getitem(input.expand(shape), mask.expand(shape)), out)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -436,7 +279,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return result
 
 
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
     """Return the indices of the elements that are not zero, one row each, or one tensor per axis (observes the input).
 
     Example:
@@ -450,14 +293,41 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, 
     if as_tuple:
         return tuple([tensor(p.astype(np.int64)) for p in (positions or np.nonzero(array.reshape(1)))])
     if not array.ndim:
-        return tensor(np.zeros((int(array != 0), 0), np.int64))
-    return tensor(np.stack(positions, axis=1).astype(np.int64))
+        return write_out(tensor(np.zeros((int(array != 0), 0), np.int64)), out)
+    return write_out(tensor(np.stack(positions, axis=1).astype(np.int64)), out)
 
 
-argwhere = nonzero
+def argwhere(input: Tensor) -> Tensor:
+    """Return the indices of the elements that are not zero, one row each (observes the input).
+
+    Example:
+        >>> import trine
+        >>> trine.argwhere(trine.tensor([0, 3]))
+        tensor([[1]])
+    """
+    result: Any = nonzero(input)
+    return result  # type: ignore[no-any-return]
 
 
-def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None) -> Any:
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
+    """Return the indices of the first `size` elements that are not zero, one row each; rows that are left over hold `fill_value`.
+
+    Example:
+        >>> import trine
+        >>> trine.nonzero_static(trine.tensor([0, 3, 0, 1]), size=3)
+        tensor([[ 1],
+                [ 3],
+                [-1]])
+    """
+    if size < 0:
+        raise ArgumentError(message("nonzero_static: the size", received=size, expected="0 or more"))
+    found = np.argwhere(input.detach().numpy())[:size].astype(np.int64)
+    rows = np.full((size, input.dim()), fill_value, np.int64)
+    rows[: len(found)] = found
+    return write_out(tensor(rows), out)
+
+
+def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None, *, out: Tensor | None = None) -> Any:
     """Return `input` where the condition holds and `other` elsewhere; with the condition alone, `nonzero` as a tuple.
 
     Example:
@@ -469,5 +339,4 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
 
     if input is None or other is None:
         return nonzero(condition, as_tuple=True)
-    result: Tensor = record(where_nodes, (condition, input, other))
-    return result
+    return write_out(record(where_nodes, (condition, input, other)), out)

@@ -24,7 +24,7 @@ from trine.ops.solving import given_tolerances, inv_ex, thresholds
 from trine.shapes import broadcast, canonical_axis
 from trine.tensor import Tensor, record
 
-__all__ = ["chain_matmul", "cross", "det", "kron", "logdet", "matrix_exp", "matrix_power", "slogdet", "vander"]
+__all__ = ["chain_matmul", "cross", "det", "kron", "logdet", "matrix_exp", "matrix_power", "slogdet"]
 
 
 # --- determinants ------------------------------------------------------------------------------------------------------------------------
@@ -490,19 +490,6 @@ def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
         raise ShapeError(message("linalg.vander: a 0-d tensor", received="shape ()", expected="at least 1 axis, or N"))
     result: Tensor = record(_vander, (x.to(dtypes.int64) if x.dtype is dtypes.bool_ else x,), x.shape[-1] if N is None else N)
     return result
-
-
-def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Return the Vandermonde matrix of a vector: powers from N - 1 down to 0, or from 0 on if `increasing`.
-
-    Example:
-        >>> import trine
-        >>> trine.vander(trine.tensor([2, 3]))
-        tensor([[2, 1],
-                [3, 1]])
-    """
-    result = linalg_vander(x, N=N)
-    return result if increasing else result.flip(-1)
 
 
 def linalg_matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:

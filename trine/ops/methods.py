@@ -94,8 +94,7 @@ METHODS: dict[str, Function] = {
     **_named(contraction, "addmm baddbmm bmm dot ger matmul mm mv outer trace"),
     **_named(
         indexing,
-        """argwhere gather index_add index_copy index_fill index_put index_select masked_scatter masked_select nonzero scatter scatter_add
-        scatter_reduce take take_along_dim""",
+        "argwhere gather index_put index_select masked_scatter masked_select nonzero nonzero_static take take_along_dim",
     ),
     **_named(sorting, "argsort kthvalue sort topk unique unique_consecutive"),
     **_named(random, "bernoulli multinomial"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trine.ops import decomposition, matrix, older_linalg, solving
+from trine.ops import arranging, decomposition, matrix, older_linalg, scattering, solving
 
 Function = Callable[..., Any]
 
@@ -16,12 +16,14 @@ def _named(module: Any, names: str) -> dict[str, Function]:
 
 
 STRUCTURE_METHODS: dict[str, Function] = {
+    **_named(arranging, "corrcoef cov diagflat"),
     **_named(decomposition, "cholesky geqrf lu_solve orgqr ormqr"),
     **_named(matrix, "cross det kron logdet matrix_exp matrix_power slogdet"),
     **_named(older_linalg, "cholesky_inverse cholesky_solve lu qr svd triangular_solve"),
+    **_named(scattering, "index_add index_copy index_fill index_reduce put scatter scatter_add scatter_reduce"),
     **_named(solving, "inverse pinverse"),
 }
 """Method name -> function whose first argument is the tensor."""
 
-STRUCTURE_INPLACE: tuple[str, ...] = ()
+STRUCTURE_INPLACE: tuple[str, ...] = ("index_reduce", "put")
 """Functions among them whose in-place form ``name_`` exists."""

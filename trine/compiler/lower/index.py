@@ -82,7 +82,7 @@ def lower_put(
     num_indices = math.prod(index.shape)
     if not outer * inner * num_indices * axis_size:
         return lower_copy(target, x, out, nodes)
-    if mode == "add" and x.dtype.is_half:
+    if mode in ("add", "mul") and x.dtype.is_half:
         wide = temporaries(x.shape, float32)
         added = lower_put(target, wide, index, value, wide, axis, mode, temporaries, threads, nodes)
         return [_convert(x, wide, nodes), *added, _convert(wide, out, nodes)]
@@ -119,7 +119,7 @@ def lower_put_along(
     outer, axis_size, inner = _planes(x.shape, axis)
     if not math.prod(index.shape) * axis_size:
         return lower_copy(target, x, out, nodes)
-    if mode == "add" and x.dtype.is_half:
+    if mode in ("add", "mul") and x.dtype.is_half:
         wide = temporaries(x.shape, float32)
         added = lower_put_along(target, wide, index, value, wide, axis, mode, temporaries, threads, nodes)
         return [_convert(x, wide, nodes), *added, _convert(wide, out, nodes)]
