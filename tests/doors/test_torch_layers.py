@@ -320,3 +320,41 @@ def test_states_without_a_count_of_batches_load() -> None:
     assert layer.weight.tolist() == [3.0, 3.0] and layer.num_batches_tracked.item() == 0
     with pytest.raises(RuntimeError, match="weight"):
         layer.load_state_dict({name: value for name, value in older.items() if name != "weight"})
+
+
+LAZY = ["BatchNorm", "InstanceNorm", "Conv", "ConvTranspose"]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", LAZY)
+def test_lazy_layer(kind: str, rank: int) -> None:
+    args: tuple[int, ...] = (6, 2) if "Conv" in kind else ()
+    options = {"groups": 2} if "Conv" in kind else {"affine": True, "track_running_stats": True}
+    ours, theirs = both(f"Lazy{kind}{rank}d", *args, **options)
+    assert repr(ours) == repr(theirs) and list(ours.state_dict()) == list(theirs.state_dict())
+    x = randn(2, 4, *(5, 4, 3)[:rank])
+    with pytest.raises(RuntimeError):
+        _ = ours.weight.shape
+    ours(trine.tensor(x))
+    theirs(torch.tensor(x))
+    assert repr(ours) == repr(theirs) and type(ours) is getattr(nn, f"{kind}{rank}d")
+    check_module(ours, theirs, x)
+    again = getattr(nn, f"Lazy{kind}{rank}d")(*args, **options)
+    again.load_state_dict(ours.state_dict())
+    assert again.weight.shape == ours.weight.shape
+
+
+def test_lazy_layers_check_their_input() -> None:
+    with pytest.raises(RuntimeError, match="divisible"):
+        nn.LazyConv1d(4, 1, groups=2)(trine.ones(1, 3, 4))
+    with pytest.raises(RuntimeError, match="input"):
+        nn.LazyConv2d(4, 1)(trine.ones(3, 4))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_bilinear(bias: bool) -> None:
+    ours, theirs = both("Bilinear", 3, 4, 2, bias=bias)
+    assert repr(ours) == repr(theirs)
+    check_module(ours, theirs, randn(5, 2, 3), randn(5, 2, 4))
+    with pytest.raises(ValueError, match="in1_features"):
+        nn.Bilinear(0, 1, 1)

@@ -38,7 +38,21 @@ from trine.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropou
 from trine.nn.embedding import Embedding
 from trine.nn.flatten import Flatten, Unflatten
 from trine.nn.lazy import LazyLinear
-from trine.nn.linear import Identity, Linear
+from trine.nn.lazy_layers import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+)
+from trine.nn.linear import Bilinear, Identity, Linear
 from trine.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -127,6 +141,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "Buffer",
     "CELU",
     "ChannelShuffle",
@@ -177,6 +192,18 @@ __all__ = [
     "LSTM",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
     "LazyLinear",
     "LeakyReLU",
     "Linear",
