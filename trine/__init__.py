@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-MODULES = ("accelerator", "autograd", "data", "fft", "linalg", "nn", "optim", "profiler", "special", "utils")
+MODULES = ("accelerator", "amp", "autograd", "cpu", "cuda", "data", "fft", "linalg", "nn", "optim", "profiler", "special", "utils")
 _INTERNAL = "_C compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
-_LATE = {"explain": "trine.explanation", "load": "trine.serialization", "save": "trine.serialization"}
+_AMP = """autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype
+get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled
+set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype""".split()
+_LATE = {
+    "explain": "trine.explanation",
+    "load": "trine.serialization",
+    "save": "trine.serialization",
+    **dict.fromkeys(_AMP, "trine.amp"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -70,6 +70,22 @@ from trine.tensor.printing import set_printoptions
 from trine.tensor.size import Size
 
 if TYPE_CHECKING:  # found by `trine.__getattr__`, which loads their modules with the first use
+    from trine.amp import autocast as autocast
+    from trine.amp import autocast_decrement_nesting as autocast_decrement_nesting
+    from trine.amp import autocast_increment_nesting as autocast_increment_nesting
+    from trine.amp import clear_autocast_cache as clear_autocast_cache
+    from trine.amp import get_autocast_cpu_dtype as get_autocast_cpu_dtype
+    from trine.amp import get_autocast_dtype as get_autocast_dtype
+    from trine.amp import get_autocast_gpu_dtype as get_autocast_gpu_dtype
+    from trine.amp import is_autocast_cache_enabled as is_autocast_cache_enabled
+    from trine.amp import is_autocast_cpu_enabled as is_autocast_cpu_enabled
+    from trine.amp import is_autocast_enabled as is_autocast_enabled
+    from trine.amp import set_autocast_cache_enabled as set_autocast_cache_enabled
+    from trine.amp import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+    from trine.amp import set_autocast_cpu_enabled as set_autocast_cpu_enabled
+    from trine.amp import set_autocast_dtype as set_autocast_dtype
+    from trine.amp import set_autocast_enabled as set_autocast_enabled
+    from trine.amp import set_autocast_gpu_dtype as set_autocast_gpu_dtype
     from trine.explanation import explain as explain
     from trine.serialization import load as load
     from trine.serialization import save as save
@@ -164,6 +180,22 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "autocast",
+    "autocast_decrement_nesting",
+    "autocast_increment_nesting",
+    "clear_autocast_cache",
+    "get_autocast_cpu_dtype",
+    "get_autocast_dtype",
+    "get_autocast_gpu_dtype",
+    "is_autocast_cache_enabled",
+    "is_autocast_cpu_enabled",
+    "is_autocast_enabled",
+    "set_autocast_cache_enabled",
+    "set_autocast_cpu_dtype",
+    "set_autocast_cpu_enabled",
+    "set_autocast_dtype",
+    "set_autocast_enabled",
+    "set_autocast_gpu_dtype",
 ]
 
 

@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "namespace": NAMESPACE,
     **{name: NAMESPACE | {name} for name in ("nn", "data", "linalg", "fft", "signal", "masked", "special")},
     "optim": NAMESPACE | {"optim", "nn"},
+    "amp": NAMESPACE | {"amp"},
+    **{name: NAMESPACE | {"amp", name} for name in ("cpu", "cuda")},
 }
 LLVM_MODULE = PACKAGE / "compiler" / "llvm.py"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trine.tensor.tensor import Tensor
 
 Builder = Callable[..., Any]
-LEAF, GRAD_MODE, WRITE = "leaf", "grad_mode", "write"
+LEAF, GRAD_MODE, WRITE, AUTOCAST = "leaf", "grad_mode", "write", "autocast"
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 tensor_type: type[Handle] = Handle
@@ -174,6 +174,7 @@ class _Local(threading.local):
         self.profiler: Any = None
         self.in_pass = False  # inside a backward pass nothing is run
         self.levels: list[Any] = []  # transformations (vmap, jvp) that the program is inside of, innermost last
+        self.autocast: Any = None  # what lowers the precision of operations (`trine.amp.policy.Mode`)
         self.anomaly: Any = None  # what watches gradients for NaN
         self.saved_hooks: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = []
         self.hooks_refused: str | None = None
@@ -198,7 +199,23 @@ class held_back:
 def new_trace() -> Trace:
     """Give this thread an empty recording."""
     local.trace = trace = Trace(automaton.root(local.grad_enabled, local.eager))
+    if local.autocast is not None:
+        _change_autocast(trace, local.autocast)
     return trace
+
+
+def set_autocast(mode: Any) -> Any:
+    """Let a mode choose the precision of the operations of this thread (None: the operands' own); return what it was."""
+    before = local.autocast
+    if mode is not before:
+        _change_autocast(local.trace, mode)
+    return before
+
+
+def _change_autocast(trace: Trace, mode: Any) -> None:
+    key = (AUTOCAST, mode)
+    state = trace.state.find(key) or trace.advance(key, ())
+    local.autocast, trace.state = mode, state
 
 
 def set_grad_enabled(enabled: bool) -> bool:
@@ -341,6 +358,8 @@ def build_nodes(state: State, builder: Builder, nodes: Sequence[Node], attrs: Se
     context.source = user_source()
     context.grad_enabled = state.grad_enabled
     try:
+        if local.autocast is not None:
+            nodes = local.autocast.operands(builder, nodes, attrs)
         return builder(*nodes, *attrs)
     finally:
         context.source, context.grad_enabled = source, enabled

@@ -1,0 +1,5 @@
+"""`GradScaler` by its path."""
+
+from trine.cuda.amp import GradScaler
+
+__all__ = ["GradScaler"]
