@@ -36,6 +36,7 @@ from trine.ops.activation import (
     threshold,
     threshold_,
 )
+from trine.ops.attention import scaled_dot_product_attention
 from trine.ops.contraction import bilinear, linear
 from trine.ops.convolution import (
     conv1d,
@@ -50,7 +51,7 @@ from trine.ops.convolution import (
 from trine.ops.creation import one_hot
 from trine.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, feature_dropout
 from trine.ops.elementwise import sigmoid, tanh
-from trine.ops.embeddings import embedding, scaled_dot_product_attention
+from trine.ops.embeddings import embedding
 from trine.ops.grid import affine_grid, grid_sample
 from trine.ops.loss import (
     binary_cross_entropy,
@@ -72,6 +73,7 @@ from trine.ops.loss import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from trine.ops.multi_head_attention import multi_head_attention_forward
 from trine.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, normalize, rms_norm
 from trine.ops.padding import channel_shuffle, pad, pixel_shuffle, pixel_unshuffle
 from trine.ops.pooling import (
@@ -192,6 +194,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "normalize",
     "one_hot",

@@ -67,6 +67,7 @@ from trine.ops.arithmetic import (
 )
 from trine.ops.arranging import *  # noqa: F403
 from trine.ops.arranging import __all__ as _arranging
+from trine.ops.attention import scaled_dot_product_attention
 from trine.ops.comparison import (
     allclose,
     eq,
@@ -214,10 +215,7 @@ from trine.ops.elementwise import (
     tanh,
     trunc,
 )
-from trine.ops.embeddings import (
-    embedding,
-    scaled_dot_product_attention,
-)
+from trine.ops.embeddings import embedding
 from trine.ops.exponents import frexp, gcd, lcm, ldexp
 from trine.ops.histograms import bincount, histc, histogram, histogramdd
 from trine.ops.indexing import (
