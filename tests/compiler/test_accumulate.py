@@ -73,3 +73,13 @@ def test_other_terms_are_kept() -> None:
     assert count(joined, "dot") == 1
     arrays = [np.random.default_rng(2).standard_normal(n.shape) for n in (*inputs, extra)]
     np.testing.assert_allclose(evaluate(list(joined.outputs), arrays)[0], evaluate([total], arrays)[0], rtol=1e-12, atol=1e-12)
+
+
+def test_transposed_sums_are_computed_transposed() -> None:
+    inputs, output = make(5, True, False)
+    joined = accumulate(Graph((build.permute(output, (1, 0)),), tuple(inputs)))
+    assert joined.outputs[0].op == "dot"
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(n.shape) for n in inputs]
+    (expected,), (received,) = evaluate([output], arrays), evaluate(list(joined.outputs), arrays)
+    np.testing.assert_allclose(received, expected.T, rtol=1e-12, atol=1e-12)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trine import dtypes
-from trine.compiler.lower.dot import Matrix, lower_dot, tile_rows
+from trine.compiler.lower.dot import Matrix, Packed, lower_dot, tile_shape
 from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
 from trine.dtypes import DType
@@ -282,10 +282,32 @@ def test_result_without_adjacent_elements_is_refused() -> None:
         problem.multiply(np.zeros((3, 5), np.float32), np.zeros((5, 4), np.float32), ("rows", "rows", "strided"))
 
 
-def test_tile_rows() -> None:
-    for most in (4, 6, 14):
+def test_tile_shape() -> None:
+    for most, vectors in ((4, 2), (6, 2), (14, 2), (8, 3), (6, 1)):
         for m in range(1, 300):
-            rows = tile_rows(m, most)
-            assert 1 <= rows <= most
-            assert rows == m or m > most
-    assert tile_rows(32, 14) == 8
+            rows, width = tile_shape(m, most, vectors)
+            assert 1 <= rows <= most and rows * width <= most * vectors
+            assert (rows, width) == (m, vectors) or m > most
+    assert tile_shape(32, 14, 2) == (8, 2)
+    assert tile_shape(32, 6, 2) == (4, 3)
+
+
+def test_shared_operands_are_packed_once() -> None:
+    rng = np.random.default_rng(1)
+    right = contents(rng, (50, 70), dtypes.float32)
+    problem = Problem(TARGETS[0], dtypes.float32)
+    b = problem.matrix(right, 0)
+    b.is_shared = True
+    packed: Packed = {}
+    commands: list[Command] = []
+    products = []
+    for m in (32, 20, 32):
+        left = contents(rng, (m, 50), dtypes.float32)
+        a, c = problem.matrix(left, 0), problem.matrix(np.zeros((m, 70), np.float32), 0)
+        products.append((left, c))
+        arguments = (TARGETS[0], (), m, 70, 50, a, b, c, dtypes.float32)
+        commands += lower_dot(*arguments, temporaries=problem.temporary, packed=packed)
+    assert sum(command.name == "dot.pack" for command in commands) == len(packed) < 3
+    run_commands(commands, problem.arrays, TARGETS[0])
+    for left, c in products:
+        np.testing.assert_allclose(problem.views[c.value], left @ right, rtol=1e-4, atol=1e-4)

@@ -7,7 +7,7 @@ the units are shared out. The number of threads matters only for how wide some b
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from trine import dtypes
@@ -67,6 +67,7 @@ class Matrix:
         offset: elements from its start.
         batch_strides: elements per batch axis; 0 means broadcast.
         row_stride, column_stride: elements.
+        is_shared: whether other products of the plan have the same operand, which is worth packing once for all of them.
     """
 
     value: Value
@@ -74,6 +75,11 @@ class Matrix:
     batch_strides: tuple[int, ...]
     row_stride: int
     column_stride: int
+    is_shared: bool = False
+
+
+Packed = dict[Hashable, Value]
+"""What was packed, by a key that tells all about its layout."""
 
 
 @dataclass(eq=False, slots=True)
@@ -109,6 +115,7 @@ def lower_dot(
     epilogue: LoopNest | None = None,
     *,
     temporaries: Callable[[tuple[int, ...], DType], Value],
+    packed: Packed | None = None,
     threads: int = 1,
     nodes: tuple[Node, ...] = (),
 ) -> list[Command]:
@@ -124,6 +131,7 @@ def lower_dot(
         epilogue: an elementwise nest over (batch..., m, n) that is applied to each tile of c right after it is computed; its access 0
             is c.
         temporaries: makes a temporary value of a shape and dtype.
+        packed: operands that earlier products of the plan packed; takes those of this one.
         threads: number of threads that will run it; the result does not depend on it.
         nodes: the graph nodes that the commands compute.
 
@@ -137,7 +145,7 @@ def lower_dot(
         nodes += epilogue.nodes
     if not dtype.is_floating_point:
         return _integer_commands(target, problem, dtype, temporaries, nodes)
-    return _float_commands(target, problem, dtype, temporaries, threads, nodes)
+    return _float_commands(target, problem, dtype, temporaries, {} if packed is None else packed, threads, nodes)
 
 
 def _normalize(batch: tuple[int, ...], m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix, epilogue: LoopNest | None) -> _Problem:
@@ -277,8 +285,8 @@ def _integer_commands(
     if b_n != 1 and p.m >= _INTEGER_PACK_ROWS:
         # One panel as wide as b: its columns become adjacent.
         width = -(-p.n // target.lanes(dtype)) * target.lanes(dtype)
-        operands[1], axes, command = _pack_command(p, width, dtype, dtype, temporaries, nodes)
-        commands.append(command)
+        operands[1], axes, packing = _pack_command(p, width, dtype, dtype, temporaries, {}, nodes)
+        commands += packing
         b_k, b_n = width, 1
     params: list[int | Kernel] = [*e.params, p.m, p.n, p.k, p.a_m, p.a_k, b_k, b_n, p.c_m, p.n if b_n == 1 else 0, e.function, len(axes)]
     for axis in axes:
@@ -293,21 +301,28 @@ def _integer_commands(
 
 
 @functools.lru_cache(4096)
-def tile_rows(m: int, most: int) -> int:
-    """Return the rows of a tile by estimated time; a remainder takes another kernel, which few rows are not worth."""
-    if m <= most:
-        return m
+def tile_shape(m: int, most: int, vectors: int) -> tuple[int, int]:
+    """Return the rows and vectors of a tile by estimated time, for m rows and a full tile of `most` rows and `vectors` vectors.
+
+    A remainder of rows takes another kernel, which few rows are not worth.
+    """
+    shapes = [(m, vectors)] if m <= most else [(rows, vectors) for rows in range(most, most // 2, -1)]
+    # One more vector and fewer rows need as many registers, and serve few rows that the full tile does not divide.
+    taller = (most * vectors) // (vectors + 1)
+    if _FEW_ROWS >= m > most and taller > 1:
+        shapes.append((taller, vectors + 1))
     penalty = 1.1 if m <= _FEW_ROWS else 1.02
 
-    def cycles(rows: int) -> int:
-        # Two multiply-adds a row; under ten of them wait for one another.
-        return max(2 * rows, 10) + 4 if rows else 0
+    def cycles(rows: int, width: int) -> float:
+        # A multiply-add for each vector and row; under ten of them wait for one another.
+        return (max(width * rows, 10) + 4) / width if rows else 0
 
-    def cost(rows: int) -> float:
+    def cost(shape: tuple[int, int]) -> float:
+        rows, width = shape
         rest = m % rows
-        return (m // rows * cycles(rows) + cycles(rest)) * (penalty if rest else 1.0)
+        return (m // rows * cycles(rows, width) + cycles(rest, width)) * (penalty if rest else 1.0)
 
-    return min(range(most, most // 2, -1), key=cost)
+    return min(shapes, key=cost)
 
 
 def _even(total: int, most: int, unit: int) -> int:
@@ -346,8 +361,8 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
         return _vector_plan(p)
     if is_direct and p.b_k == 1 and p.a_k == 1 and min(m, n) <= _INNER_ROWS:
         return _inner_plan(p, *inner_tile(target, m))
-    vectors = min(geometry.vectors, -(-n // geometry.lanes))
-    rows, columns = tile_rows(m, geometry.rows), vectors * geometry.lanes
+    rows, vectors = tile_shape(m, geometry.rows, min(geometry.vectors, -(-n // geometry.lanes)))
+    columns = vectors * geometry.lanes
     # A packed a pays where its elements are used often enough.
     pack_a = not (is_direct and n <= 2 * geometry.columns and (p.a_k == 1 or p.a_m == 1))
     walk = "column" if not pack_a and p.a_k == 1 else "row"
@@ -357,13 +372,15 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
     if m <= rows and is_direct and p.b_n == 1:
         pack_b = "edge"
     else:
-        pack_b = "unit" if m_blocks < _MANY_BLOCKS else "before"
+        pack_b = "unit" if m_blocks < _MANY_BLOCKS and not p.b.is_shared else "before"
     n_block = _even(n, min(_N_BLOCK, max(n * m_blocks // share, 4 * columns)), columns)
     # The shares of k decide the order of additions, so they must not depend on the number of threads.
     k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * -(-n // n_block))))
     if k_blocks == 1 and m_blocks == 1:
         # Every unit packs all of a: no more units than the threads need.
-        n_block = _even(n, min(_N_BLOCK, max(n // min(share, 2 * threads), 4 * columns)) if threads > 1 else _N_BLOCK, columns)
+        n_block = _even(
+            n, min(_N_BLOCK, max(n // min(share, (4 if m > _FEW_ROWS else 2) * threads), 4 * columns)) if threads > 1 else _N_BLOCK, columns
+        )
     k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
     k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
     counts = (m_blocks, -(-n // n_block), -(-k // k_block) or 1)
@@ -402,6 +419,7 @@ def _float_commands(
     p: _Problem,
     dtype: DType,
     temporaries: Callable[[tuple[int, ...], DType], Value],
+    packed: Packed,
     threads: int,
     nodes: tuple[Node, ...],
 ) -> list[Command]:
@@ -412,8 +430,8 @@ def _float_commands(
     a, b, c = _operands(p, dtype)
     b_dtype, b_k, b_n, c_m, axes = dtype, p.b_k, p.b_n, p.c_m, p.axes
     if plan.pack_b == "before":
-        b, axes, command = _pack_command(p, plan.columns, dtype, compute, temporaries, nodes)
-        commands.append(command)
+        b, axes, packing = _pack_command(p, plan.columns, dtype, compute, temporaries, packed, nodes)
+        commands += packing
         b_dtype, b_k, b_n = compute, plan.columns, p.k
     finishes = plan.k_blocks > 1 or compute is not dtype
     c_split = 0
@@ -481,9 +499,15 @@ def _driver_params(
 
 
 def _pack_command(
-    p: _Problem, columns: int, dtype: DType, compute: DType, temporaries: Callable[[tuple[int, ...], DType], Value], nodes: tuple[Node, ...]
-) -> tuple[Operand, list[tuple[int, int, int, int]], Command]:
-    """Return b packed into panels of some columns, the batch axes with its strides, and the command that packs it.
+    p: _Problem,
+    columns: int,
+    dtype: DType,
+    compute: DType,
+    temporaries: Callable[[tuple[int, ...], DType], Value],
+    known: Packed,
+    nodes: tuple[Node, ...],
+) -> tuple[Operand, list[tuple[int, int, int, int]], list[Command]]:
+    """Return b packed into panels of some columns, the batch axes with its strides, and the command that packs it, if `known` lacks it.
 
     Equal matrices of the batch are packed once.
     """
@@ -496,7 +520,11 @@ def _pack_command(
         if sb:
             pack_axes.append((extent, sb, batch * size))
             batch *= extent
-    packed = temporaries((batch, panels, k, columns), compute)
+    key = (p.b.value, p.b.offset, p.b_n, p.b_k, n, k, columns, compute.name, *pack_axes)
+    packed = known.get(key)
+    if packed is not None:
+        return Operand(packed), axes, []
+    packed = known[key] = temporaries((batch, panels, k, columns), compute)
     layout = pack_layout(p.b_n, p.b_k, dtype)
     # Units read memory in the order in which it lies: some whole rows of k, or a long part of a panel.
     n_block, k_block = (n, max(1, _PACK_UNIT // n)) if layout == "copy" else (columns, max(64, _PACK_UNIT // columns & -64))
@@ -508,7 +536,7 @@ def _pack_command(
     operands = [Operand(p.b.value, p.b.offset * dtype.itemsize), Operand(packed, 0, "w")]
     cost = batch * k * n * (dtype.itemsize + compute.itemsize)
     units = batch * n_blocks * k_blocks
-    return Operand(packed), axes, Command(pack_kernel(dtype, compute), operands, params, units, cost, 0, "dot.pack", nodes)
+    return Operand(packed), axes, [Command(pack_kernel(dtype, compute), operands, params, units, cost, 0, "dot.pack", nodes)]
 
 
 def _finish_command(

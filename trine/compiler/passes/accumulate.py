@@ -27,12 +27,20 @@ def accumulate(graph: Graph) -> Graph:
     concatenated: dict[Hashable, Node] = {}
     for node in order:
         terms = sums.get(node)
-        joined = _rebuild(node, [new[term] for term in terms], concatenated) if terms is not None else None
+        joined = _rebuild(node, [new[term] for term in terms], concatenated) if terms is not None else _transposed(node, sums, new)
         if joined is None:
             inputs = tuple([new[i] for i in node.inputs])
             joined = node if inputs == node.inputs else Node(node.op, inputs, node.attrs, node.shape, node.dtype, False, node.source)
         new[node] = joined
     return Graph(tuple([new[node] for node in graph.outputs]), graph.inputs, graph.donations)
+
+
+def _transposed(node: Node, sums: dict[Node, list[Node]], new: dict[Node, Node]) -> Node | None:
+    """Return the transpose of a joined product as the product of the transposes; None if the node is not one."""
+    if node.op != "permute" or node.inputs[0] not in sums or new[node.inputs[0]].op != "dot":
+        return None
+    b, a = [x.inputs[0] if x.op == "permute" else build.permute(x, (1, 0)) for x in new[node.inputs[0]].inputs[::-1]]
+    return build.dot(b, a)
 
 
 def _sums(order: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, list[Node]]:

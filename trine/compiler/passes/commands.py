@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from trine.compiler.lower.dot import Packed
 from trine.compiler.lower.index import lower_box
 from trine.compiler.lower.loop import lower_loop
 from trine.compiler.nest import Access, Axis, Instruction, LoopNest
@@ -32,6 +34,7 @@ class Lowering:
         aliases: values that lie inside another one: (the other, byte offset).
         nests: the loop nest of each group, in order of lowering.
         in_place: (input value, output value) pairs that one command reads and writes at the same positions.
+        packed: operands of products that were packed.
         fallbacks: (nodes, reason) of what runs on the host.
         status_nodes: the nodes that kernels may report, by number.
     """
@@ -55,6 +58,9 @@ class Lowering:
         self._extra: dict[Node, list[Value]] = {}
         self._converted: dict[Value, Value] = {}
         self._copies: list[tuple[Node, Value]] = []
+        self.packed: Packed = {}
+        ports = [port for group, ports in plan.ports.items() if group.node is not None and group.node.op == "dot" for port in ports]
+        self._num_products = Counter([(port.source, port.index) for port in ports])
         self._place_outputs()
 
     def run(self, groups: Sequence[Group]) -> None:
@@ -308,12 +314,13 @@ class Lowering:
             channels = CHANNEL_OPERANDS.get(node.op, ())
             if not (port.operand in channels and value.shape == port.whole):
                 value = self.whole(value, port.whole, (node,))
+        is_shared = self._num_products[port.source, port.index] > 1
         if port.index is None:
-            return heavy.View(value, 0, value.strides, shape)
+            return heavy.View(value, 0, value.strides, shape, is_shared)
         rank = sum([1 for size in shape if size != 1])
         offset, strides = element_strides(port.index, value.strides, rank)
         walked = iter(strides)
-        return heavy.View(value, offset, tuple([0 if size == 1 else next(walked) for size in shape]), shape)
+        return heavy.View(value, offset, tuple([0 if size == 1 else next(walked) for size in shape]), shape, is_shared)
 
     def _materialized(self, node: Node, port: Port) -> Value:
         """Return an operand as a row-major value, copying its view if it is not one."""

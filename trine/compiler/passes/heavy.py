@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from trine.compiler.lower.conv import lower_conv, lower_conv_input_grad
 from trine.compiler.lower.conv_geometry import ConvAttributes
 from trine.compiler.lower.conv_weight import lower_conv_weight_grad
-from trine.compiler.lower.dot import Matrix, lower_dot
+from trine.compiler.lower.dot import Matrix, Packed, lower_dot
 from trine.compiler.lower.index import lower_concat, lower_put, lower_put_along, lower_take, lower_take_along, lower_update
 from trine.compiler.lower.scan import lower_scan
 from trine.compiler.lower.sort import lower_argsort
@@ -23,12 +23,16 @@ from trine.dtypes import DType
 
 @dataclass(eq=False, slots=True)
 class View:
-    """A strided view of a value, in elements; one stride for each axis of `shape` (0 for sizes of 1 or broadcasting)."""
+    """A strided view of a value, in elements; one stride for each axis of `shape` (0 for sizes of 1 or broadcasting).
+
+    `is_shared`: whether several products have this operand.
+    """
 
     value: Value
     offset: int
     strides: tuple[int, ...]
     shape: tuple[int, ...]
+    is_shared: bool = False
 
 
 class Context(Protocol):
@@ -36,6 +40,7 @@ class Context(Protocol):
 
     target: Target
     threads: int
+    packed: Packed
 
     def temporary(self, shape: tuple[int, ...], dtype: DType) -> Value:
         """Return a new row-major temporary."""
@@ -50,13 +55,14 @@ def _dot(context: Context, node: Node, operands: Sequence[View], output: View, e
     return lower_dot(
         *(context.target, batch, m, n, k, _matrix(a), _matrix(b), _matrix(output), node.dtype, epilogue),
         temporaries=context.temporary,
+        packed=context.packed,
         threads=context.threads,
         nodes=(node,),
     )
 
 
 def _matrix(view: View) -> Matrix:
-    return Matrix(view.value, view.offset, view.strides[:-2], view.strides[-2], view.strides[-1])
+    return Matrix(view.value, view.offset, view.strides[:-2], view.strides[-2], view.strides[-1], view.is_shared)
 
 
 def _conv(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
