@@ -1,6 +1,6 @@
 """Tools for modules: limits on gradients, parametrizations, packed sequences, fusion."""
 
-from trine.nn.utils import init, parametrizations, parametrize, rnn
+from trine.nn.utils import init, parametrizations, parametrize, prune, rnn
 from trine.nn.utils.clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from trine.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from trine.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
@@ -25,6 +25,7 @@ __all__ = [
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "prune",
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
