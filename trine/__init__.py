@@ -17,23 +17,42 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-MODULES = ("accelerator", "amp", "autograd", "cpu", "cuda", "data", "fft", "linalg", "nn", "optim", "profiler", "special", "utils")
+MODULES = (
+    "accelerator",
+    "amp",
+    "array_api",
+    "autograd",
+    "cpu",
+    "cuda",
+    "data",
+    "fft",
+    "linalg",
+    "nn",
+    "optim",
+    "profiler",
+    "special",
+    "utils",
+)
 _INTERNAL = "_C compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
 _AMP = """autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype
 get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled
 set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype""".split()
+# Names of the array API standard that PyTorch does not have.
+_STANDARD = """__array_namespace_info__ astype bitwise_invert broadcast_arrays cumulative_prod cumulative_sum expand_dims isdtype
+matrix_transpose permute_dims repeat take_along_axis unique_all unique_counts unique_inverse unique_values unstack vecdot""".split()
 _LATE = {
     "explain": "trine.explanation",
     "load": "trine.serialization",
     "save": "trine.serialization",
     **dict.fromkeys(_AMP, "trine.amp"),
+    **dict.fromkeys(_STANDARD, "trine.array_api"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in MODULES or name in _INTERNAL:
         return importlib.import_module(f"trine.{name}")
-    if name == "__all__" or not name.startswith("_"):
+    if name == "__all__" or name in _LATE or not name.startswith("_"):
         importlib.import_module("trine.namespace")
         if name in _LATE:
             globals()[name] = getattr(importlib.import_module(_LATE[name]), name)

@@ -145,13 +145,28 @@ def from_numpy(dtype: npt.DTypeLike) -> DType:
 _UNSIGNED_ONLY: Final = frozenset((uint16, uint32, uint64))
 
 
+def _promote_unsigned(a: DType, b: DType) -> DType | None:
+    """Return the common dtype of a wide unsigned integer and another dtype: as in PyTorch where it has one, else as in the array API.
+
+    An integer that holds both; there is none for uint64 and a signed one.
+    """
+    wide, other = (a, b) if a in _UNSIGNED_ONLY else (b, a)
+    if other.is_differentiable:
+        return other
+    if other is bool_:
+        return wide
+    if not other.is_signed:
+        return wide if wide.itemsize >= other.itemsize else other
+    size = other.itemsize if other.itemsize > wide.itemsize else 2 * wide.itemsize
+    return _BY_KIND.get(("i", size))
+
+
 def _promote(a: DType, b: DType) -> DType | None:
     """Return the least upper bound in PyTorch's lattice, or None where PyTorch has none."""
     if a is b:
         return a
     if a in _UNSIGNED_ONLY or b in _UNSIGNED_ONLY:
-        # As in PyTorch, the wide unsigned types meet nothing but floating point.
-        return a if a.is_floating_point else b if b.is_floating_point else None
+        return _promote_unsigned(a, b)
     rank = "buifc"
     low, high = sorted((a, b), key=lambda d: (rank.index("i" if d.code == "u" else d.code), d.itemsize))
     if high.is_complex:
@@ -172,7 +187,7 @@ def promote(a: DType, b: DType) -> DType:
     """Return the dtype in which both operands of a binary operation are computed, as `torch.promote_types`.
 
     Raises:
-        DTypeError: uint16, uint32 or uint64 with another integer type, bool or complex.
+        DTypeError: uint64 with a signed integer type.
     """
     result = _PROMOTION[a, b]
     if result is None:
@@ -180,7 +195,7 @@ def promote(a: DType, b: DType) -> DType:
             message(
                 "promotion: these dtypes have no common dtype",
                 received=f"{a.name} and {b.name}",
-                expected="uint16, uint32 and uint64 combine with floating point and with themselves only",
+                expected="uint64 combines with unsigned integers, floating point and complex",
                 fix="convert one operand, as in x.to(trine.int64)",
             )
         )

@@ -86,6 +86,24 @@ if TYPE_CHECKING:  # found by `trine.__getattr__`, which loads their modules wit
     from trine.amp import set_autocast_dtype as set_autocast_dtype
     from trine.amp import set_autocast_enabled as set_autocast_enabled
     from trine.amp import set_autocast_gpu_dtype as set_autocast_gpu_dtype
+    from trine.array_api import __array_namespace_info__ as __array_namespace_info__
+    from trine.array_api import astype as astype
+    from trine.array_api import bitwise_invert as bitwise_invert
+    from trine.array_api import broadcast_arrays as broadcast_arrays
+    from trine.array_api import cumulative_prod as cumulative_prod
+    from trine.array_api import cumulative_sum as cumulative_sum
+    from trine.array_api import expand_dims as expand_dims
+    from trine.array_api import isdtype as isdtype
+    from trine.array_api import matrix_transpose as matrix_transpose
+    from trine.array_api import permute_dims as permute_dims
+    from trine.array_api import repeat as repeat
+    from trine.array_api import take_along_axis as take_along_axis
+    from trine.array_api import unique_all as unique_all
+    from trine.array_api import unique_counts as unique_counts
+    from trine.array_api import unique_inverse as unique_inverse
+    from trine.array_api import unique_values as unique_values
+    from trine.array_api import unstack as unstack
+    from trine.array_api import vecdot as vecdot
     from trine.explanation import explain as explain
     from trine.serialization import load as load
     from trine.serialization import save as save
@@ -110,6 +128,23 @@ pi = math.pi
 
 __all__ = [
     *_ops_names,
+    "astype",
+    "bitwise_invert",
+    "broadcast_arrays",
+    "cumulative_prod",
+    "cumulative_sum",
+    "expand_dims",
+    "isdtype",
+    "matrix_transpose",
+    "permute_dims",
+    "repeat",
+    "take_along_axis",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unstack",
+    "vecdot",
     "memory_format",
     "layout",
     "strided",

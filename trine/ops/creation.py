@@ -22,7 +22,7 @@ def _full_nodes(value: Node, shape: tuple[int, ...], dtype: DType) -> Node:
     return b.expand(as_dtype(value, dtype), shape)
 
 
-def _constant_nodes(value: int, shape: tuple[int, ...], dtype: DType) -> Node:
+def _constant_nodes(value: Any, shape: tuple[int, ...], dtype: DType) -> Node:
     return b.full(value, shape, dtype)
 
 
@@ -108,6 +108,17 @@ ones_like = _creation_like("ones_like", 1, "Return ones with the shape and dtype
 empty_like = _creation_like("empty_like", 0, "Return a tensor without defined values, with the shape and dtype of a tensor.", "[0, 0]")
 
 
+def _filled(value: Any, shape: tuple[int, ...], dtype: DType) -> Tensor:
+    # A run-time scalar is a float64 or an int64: what these do not hold is part of the program.
+    is_constant = isinstance(value, complex_number) or (isinstance(value, int) and value >= 2**63)
+    result: Tensor = record(_constant_nodes, (), value, shape, dtype) if is_constant else record(_full_nodes, (value,), shape, dtype)
+    return result
+
+
+complex_number = complex
+"""Python's complex (`complex` is the tensor function here)."""
+
+
 def full(
     size: Any,
     fill_value: Any,
@@ -129,7 +140,7 @@ def full(
     check_options(dtype, device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     found = dtype or dtypes.of_python(value, defaults.dtype)
-    result: Tensor = record(_full_nodes, (value,), varargs((size,)), found)
+    result = _filled(value, varargs((size,)), found)
     return _finish(result, requires_grad, out)
 
 
@@ -152,7 +163,7 @@ def full_like(
     """
     check_options(dtype, device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    result: Tensor = record(_full_nodes, (value,), tuple(input.shape), dtype or input.dtype)
+    result = _filled(value, tuple(input.shape), dtype or input.dtype)
     return _finish(result, requires_grad)
 
 

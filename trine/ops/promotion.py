@@ -10,8 +10,11 @@ from trine.tensor.convert import defaults
 
 
 def category(node: Node) -> int:
-    """Return how much the node counts in promotion: a run-time number is weak, a 0-d tensor counts less than one with axes."""
-    if node.op == "scalar":
+    """Return how much the node counts in promotion: a Python number is weak, a 0-d tensor counts less than one with axes.
+
+    Python's complex numbers come as constants of complex128 (real ones as run-time scalars).
+    """
+    if node.op == "scalar" or (node.op == "const" and node.dtype is dtypes.complex128):
         return WEAK
     return DIMENSIONED if node.shape else ZERO_DIM
 

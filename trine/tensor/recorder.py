@@ -329,7 +329,7 @@ def _miss(trace: Trace, key: Hashable, builder: Builder, slots: Sequence[Any], a
             nodes.append(known[slot])
         elif type(slot) is tuple:
             kind, value = slot
-            nodes.append(build.const(value, dtypes.bool_ if kind is bool else dtypes.complex64))
+            nodes.append(build.const(value, dtypes.bool_ if kind is bool else dtypes.complex128))
         else:
             nodes.append(build.scalar(position, _SCALAR_DTYPES[slot]))
             position += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ from trine.tensor.state import Meta
 if TYPE_CHECKING:
     from trine.tensor.grad_fn import GradFn
 
+ARRAY_API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 _T = TypeVar("_T", bound="Tensor")
 
 
@@ -437,13 +439,41 @@ class Tensor(Handle):
 
     # --- interchange ------------------------------------------------------------------------------------------------------------
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         from trine.tensor.convert import to_dlpack
 
-        return to_dlpack(self, **options)
+        if stream is not None:
+            fix = "leave stream= away: the CPU has no streams"
+            raise ArgumentError(message("__dlpack__: a stream on the CPU", received=stream, expected="None", fix=fix))
+        return to_dlpack(self, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return `trine.array_api`, the namespace of the Python array API standard."""
+        if api_version not in (None, *ARRAY_API_VERSIONS):
+            expected = ", ".join(ARRAY_API_VERSIONS)
+            raise ArgumentError(message("__array_namespace__: no such version", received=repr(api_version), expected=expected))
+        return importlib.import_module("trine.array_api")
+
+    def to_device(self, device: Device | str, /, *, stream: Any = None) -> Tensor:
+        """Return the tensor on a device: itself on the CPU, the only one there is.
+
+        Raises:
+            ArgumentError: the device does not exist, or a stream is given.
+        """
+        Device(device)
+        if stream is not None:
+            raise ArgumentError(message("to_device: a stream on the CPU", received=stream, expected="None"))
+        return self
 
     def data_ptr(self) -> int:
         """Return the address of the first element."""
