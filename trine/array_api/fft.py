@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trine import dtypes  # noqa: I001
-from trine import fft as transforms
+from trine import dtypes
 from trine.dtypes import DType
+from trine.ops import fourier as transforms
 from trine.tensor import Tensor
 
 Array = Tensor

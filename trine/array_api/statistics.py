@@ -64,7 +64,8 @@ def min(x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
 def _spread(function: Callable[..., Any], x: Array, axis: Axes, correction: float, keepdims: bool) -> Array:
     if axis == ():
         x, axis, keepdims = x.reshape(*x.shape, 1), -1, False
-    return function(x, _axes(axis), correction=correction, keepdim=keepdims)
+    result: Array = function(x, _axes(axis), correction=correction, keepdim=keepdims)
+    return result
 
 
 def std(x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Array:
@@ -162,7 +163,8 @@ def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Array |
 
 def where(condition: Array, x1: Any, x2: Any, /) -> Array:
     """Return the elements of `x1` where the condition holds, else those of `x2`."""
-    return ops.where(condition, x1, x2)
+    result: Array = ops.where(condition, x1, x2)
+    return result
 
 
 class UniqueAll(NamedTuple):
