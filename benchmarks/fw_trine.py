@@ -33,29 +33,10 @@ import trine
 from trine import nn
 from trine.nn import functional as F
 
+_TRAINING, _INFERENCE = ["W1", "W2", "W3", "W4", "W5", "W6"], ["W7b1", "W7b16", "W8", "W9"]
 VARIANTS = {
-    "recorded": [
-        "W1",
-        "W2",
-        "W3",
-        "W4",
-        "W5",
-        "W6",
-        "W7b1",
-        "W7b16",
-        "W8",
-        "W9",
-        "W10",
-        "M1",
-        "M1g",
-        "M1b",
-        "M1v",
-        "M2",
-        "M3",
-        "M3b",
-        "M4",
-        "M6",
-    ],
+    "recorded": [*_TRAINING, *_INFERENCE, "W10", "M1", "M1g", "M1b", "M1v", "M2", "M3", "M3b", "M4", "M6"],
+    "compile": [*_TRAINING, *_INFERENCE, "W10", "M1", "M3", "M4"],
 }
 Step = Callable[[], Any]
 
@@ -217,16 +198,19 @@ def optimizer(name: str, params: Iterable[Any]) -> trine.optim.Optimizer:
 def build(name: str, variant: str) -> Step:
     """Return the step of a workload; each call runs one step and returns a handle, a loss or an output."""
     p, d = load(name)
+    compiled = trine.compile if variant == "compile" else lambda function: function
     if name[0] == "M":
-        return MICRO[name](p, d)
+        step = MICRO[name](p, d)
+        return compiled(step) if variant == "compile" else step
     if name == "W10":
-        return recurrent_loop(p, d)
+        return recurrent_loop(p, d, compiled)
     network, x = NETWORKS[name](p), tensor(d["x"])
     if "y" not in d or name in ("W8", "W9"):
-        return inference(network.eval(), x)
+        return inference(compiled(network.eval()), x)
     y, optim = tensor(d["y"].reshape(-1)), optimizer(name, [q for q in network.parameters() if q.requires_grad])
 
-    def step() -> Any:
+    @compiled
+    def train(x: Any, y: Any) -> Any:
         logits = network(x)
         loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y)
         optim.zero_grad()
@@ -234,7 +218,7 @@ def build(name: str, variant: str) -> Step:
         optim.step()
         return loss.detach()
 
-    return step
+    return lambda: train(x, y)
 
 
 def inference(network: nn.Module, x: Any) -> Step:
@@ -250,14 +234,15 @@ def finished(result: Any) -> Any:
     return result
 
 
-def recurrent_loop(p: Arrays, d: Arrays) -> Step:
+def recurrent_loop(p: Arrays, d: Arrays, compiled: Callable[[Any], Any]) -> Step:
     wx, wh, bias, wo = (nn.Parameter(copied(p[key])) for key in ("wx", "wh", "b", "wo"))
     optim, x, y = optimizer("W10", [wx, wh, bias, wo]), tensor(d["x"]), tensor(d["y"])
     lengths = iter([int(n) for n in d["lengths"]] * 2)
 
-    def step() -> Any:
+    @compiled
+    def train(x: Any, y: Any) -> Any:
         h = trine.zeros(x.shape[1], RNN["width"])
-        for t in range(next(lengths)):
+        for t in range(x.shape[0]):
             h = trine.tanh(x[t] @ wx + h @ wh + bias)
         loss = F.mse_loss(h @ wo, y)
         optim.zero_grad()
@@ -265,7 +250,7 @@ def recurrent_loop(p: Arrays, d: Arrays) -> Step:
         optim.step()
         return loss.detach()
 
-    return step
+    return lambda: train(x[: next(lengths)], y)
 
 
 def chain(d: Arrays, requires_grad: bool, has_backward: bool = False, is_gradient: bool = False) -> Step:

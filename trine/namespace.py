@@ -46,6 +46,7 @@ from trine.session import (
     synchronize,
 )
 from trine.tensor import Tensor
+from trine.tensor.compiled import compile
 from trine.tensor.convert import as_tensor, from_dlpack, from_numpy, get_default_dtype, set_default_dtype, tensor
 from trine.tensor.device import Device as device
 from trine.tensor.grad_mode import (
@@ -164,6 +165,7 @@ __all__ = [
     "cache_info",
     "cdouble",
     "cfloat",
+    "compile",
     "complex64",
     "complex128",
     "device",

@@ -10,7 +10,7 @@ from trine.errors import ArgumentError, message
 from trine.nn import hooks
 from trine.nn.parameter import Buffer, Parameter
 from trine.nn.registry import Registry
-from trine.tensor import Tensor
+from trine.tensor import Tensor, changes
 
 if TYPE_CHECKING:
     from trine.nn.module import Module
@@ -55,6 +55,7 @@ class Members:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        changes.note()
         values = self.__dict__
         if isinstance(value, Parameter | Members):
             self._require_init()
@@ -84,6 +85,7 @@ class Members:
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
+        changes.note()
         for registry in REGISTRIES:
             if name in self.__dict__[registry]:
                 del self.__dict__[registry][name]

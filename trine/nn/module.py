@@ -10,6 +10,7 @@ from trine.nn.calling import Calling
 from trine.nn.conversion import Conversion
 from trine.nn.members import Members
 from trine.nn.state import States
+from trine.tensor.compiled import compile
 from trine.tensor.grad_mode import no_grad
 
 M = TypeVar("M", bound="Module")
@@ -73,7 +74,7 @@ class Module(Calling, Conversion, States):
         with no_grad():
             for p in self.parameters():
                 if set_to_none:
-                    p._grad = None
+                    p.grad = None
                 elif p._grad is not None:
                     p._grad.detach_().zero_()
 
@@ -85,7 +86,13 @@ class Module(Calling, Conversion, States):
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: every program is compiled."""
+        """Capture and replay this module's calls from now on (`trine.compile`, in place)."""
+        object.__setattr__(self, "forward", compile(self.forward, *args, **kwargs))
+
+    def _compiled(self, compiler: Callable[[Any], Any]) -> Module:
+        from trine.nn.compiled import OptimizedModule
+
+        return OptimizedModule(self, compiler)
 
     # --- text ---------------------------------------------------------------------------------------------------------------------
 

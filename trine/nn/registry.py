@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from trine.tensor import changes
+
 if TYPE_CHECKING:
     from trine.nn.members import Members
 
@@ -31,12 +33,14 @@ class Registry(dict[str, Any]):
 
     def __setitem__(self, name: str, member: Any) -> None:
         super().__setitem__(name, member)
+        changes.note()
         owner = self._owner()
         if owner is not None:
             owner.__dict__[name] = member
 
     def __delitem__(self, name: str) -> None:
         super().__delitem__(name)
+        changes.note()
         self._hide(name)
 
     def pop(self, name: str, default: Any = _MISSING) -> Any:

@@ -19,12 +19,16 @@ from trine.runtime.random import Generator, default_generator
 from trine.shapes import broadcast, size_of
 from trine.tensor import Tensor, record
 from trine.tensor.convert import defaults
+from trine.tensor.recorder import local
 
 
 def stream(count: int, generator: Generator | None = None) -> tuple[int, int]:
     """Return seed and offset for `count` random words, and move the generator past them."""
     source = default_generator if generator is None else generator
-    return source.seed_operand, source.reserve(count)
+    drawn = source.seed_operand, source.reserve(count)
+    if local.capture is not None:
+        local.capture.draws.append((source, count, *drawn))
+    return drawn
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------------------------

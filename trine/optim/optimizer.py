@@ -14,6 +14,7 @@ from trine.tensor import Tensor, flush
 from trine.tensor.alias import is_leaf
 from trine.tensor.grad_mode import is_grad_enabled, no_grad, set_grad_enabled
 from trine.tensor.hooks import HookHandle
+from trine.tensor.recorder import local
 
 Group = dict[str, Any]
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -161,7 +162,7 @@ class Optimizer:
             for group in self.param_groups:
                 for p in group["params"]:
                     if set_to_none:
-                        p._grad = None
+                        p.grad = None
                     elif p._grad is not None:
                         p._grad.detach_().zero_()
 
@@ -320,7 +321,10 @@ def _whole_step(step: F) -> F:
                 hook(self, given, kwargs)
         finally:
             self._stepping = False
-        flush()
+        if local.capture is None:
+            flush()
+        elif local.capture.optimizers[-1:] != [getattr(self, "_captured", None)] or self._optimizer_step_pre_hooks or _step_pre_hooks:
+            local.capture.give_up(f"the step of {type(self).__name__} is more than an update of its parameters")
         return result
 
     return whole_step  # type: ignore[return-value]

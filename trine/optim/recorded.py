@@ -12,12 +12,14 @@ import numpy as np
 from trine import dtypes
 from trine.core.graph import Node
 from trine.errors import ArgumentError, UnsupportedError, message
+from trine.optim.captured import CapturedStep
 from trine.optim.optimizer import Group, Optimizer
 from trine.optim.rules import Rule, updated
 from trine.runtime.memory import allocate
 from trine.tensor import Tensor, record
 from trine.tensor.alias import assign, assign_all, gradient_leaf
 from trine.tensor.grad_mode import enable_grad, set_grad_enabled
+from trine.tensor.recorder import local
 from trine.tensor.state import Meta
 from trine.tensor.tensor import from_buffer
 
@@ -35,6 +37,8 @@ class RecordedOptimizer(Optimizer):
     names: ClassVar[tuple[str, ...]] = ()
     start: ClassVar[Numbers] = {"step": 0}
     """The numbers that are kept for a parameter, as they are before its first step."""
+    _captured: CapturedStep
+    _replayed: CapturedStep | None = None
 
     def state_names(self, group: Group, p: Tensor) -> tuple[str, ...]:
         """Return the names of the tensors that are kept for a parameter."""
@@ -70,9 +74,12 @@ class RecordedOptimizer(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        groups = [(group, [p for p in group["params"] if p._grad is not None]) for group in self.param_groups]
+        if local.capture is not None:
+            self._captured = CapturedStep(self, groups)
+            local.capture.optimizers.append(self._captured)
         with set_grad_enabled(bool(self.defaults.get("differentiable", False))):
-            for group in self.param_groups:
-                params = [p for p in group["params"] if p._grad is not None]
+            for group, params in groups:
                 if params:
                     self._update(group, params)
         return loss
@@ -106,6 +113,11 @@ class RecordedOptimizer(Optimizer):
         self, flags: Any, params: Sequence[Tensor], names: Sequence[str], coefficients: Sequence[float], differentiable: bool = False
     ) -> None:
         """Record one update of all `params`."""
+        if local.capture is not None or self._replayed is not None:
+            update = (flags, [id(p) for p in params], tuple(names), len(coefficients), differentiable)
+            (self._replayed or self._captured).add(update, coefficients)
+            if self._replayed is not None:
+                return
         targets = list(params)
         for name in names:
             targets += [self.state[p][name] for p in params]

@@ -39,7 +39,7 @@ class AliasGroup:
     __slots__ = ("base", "version", "members", "limit")
 
     def __init__(self, tensor: Tensor) -> None:
-        self.base = share_value(tensor)
+        self.base = share_value(tensor, is_listed=False)
         self.version = 0
         self.members: list[weakref.ref[Handle]] = [weakref.ref(tensor)]
         self.limit = 64
@@ -118,14 +118,19 @@ class AliasGroup:
         self.members = alive
 
 
-def share_value(tensor: Handle) -> Tensor:
-    """Return a new handle with the same value (and no alias group)."""
+def share_value(tensor: Handle, *, is_listed: bool = True) -> Tensor:
+    """Return a new handle with the same value (and no alias group).
+
+    Args:
+        is_listed: whether its value is computed when the recording runs, if the handle lives then; the base of a group is computed where
+            a member lives.
+    """
     cls = recorder.tensor_type
     other = object.__new__(cls)
     other._trace, other._slot, other._meta = tensor._trace, tensor._slot if tensor._trace is not None else -1, tensor._meta
     other._buffer, other._alias = tensor._buffer, None
     other._fragment = tensor._fragment
-    if other._buffer is None and other._trace is not None:
+    if is_listed and other._buffer is None and other._trace is not None:
         other._trace.handles.append(other)
     return other  # type: ignore[return-value]
 

@@ -442,6 +442,8 @@ def _merge(gradients: dict[int, Tensor], key: int, value: Tensor) -> None:
 
 def accumulate(tensor: Any, value: Tensor) -> None:
     """Add a gradient to `tensor.grad` (in place if there is one already)."""
+    if local.capture is not None:
+        local.capture.touch(tensor, accumulates=True)
     if tensor._grad is None:
         tensor._grad = share_value(value) if tensor._hooks else value  # a hook may have kept it
     else:

@@ -146,14 +146,23 @@ def _live_handles(trace: Trace) -> tuple[dict[int, list[Handle]], list[Handle]]:
     """Return slot -> tensors that the program still holds, and the views among them (their base is what is computed)."""
     by_slot: dict[int, list[Handle]] = {}
     stale = []
+    bases: dict[int, Handle] = {}
     for handle in held(trace.handles):
         if handle._trace is not trace or handle._buffer is not None:
             continue
         group = handle._alias
-        if group is not None and (handle._path or handle._alias_version != group.version):
-            stale.append(handle)
-            continue
+        if group is not None:
+            base = group.base
+            if base._trace is trace and base._buffer is None:
+                bases[id(base)] = base
+            if handle._path or handle._alias_version != group.version:
+                stale.append(handle)
+                continue
         by_slot.setdefault(handle._slot, []).append(handle)
+    for base in bases.values():
+        handles = by_slot.setdefault(base._slot, [])
+        if not any(handle is base for handle in handles):
+            handles.append(base)
     return by_slot, stale
 
 

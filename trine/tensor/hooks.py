@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from trine.tensor import changes
+
 _numbers = itertools.count()
 
 
@@ -15,10 +17,12 @@ class HookHandle:
         self.hooks = hooks
         self.id = next(_numbers)
         hooks[self.id] = hook
+        changes.note()
 
     def remove(self) -> None:
         """Remove the hook (no error if it is gone)."""
         self.hooks.pop(self.id, None)
+        changes.note()
 
     def __enter__(self) -> HookHandle:
         return self

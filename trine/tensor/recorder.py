@@ -21,6 +21,7 @@ from trine.tensor.state import Meta, State, automaton, max_records, user_source
 
 if TYPE_CHECKING:
     from trine.runtime.memory import Buffer
+    from trine.tensor.capture import Capturing
     from trine.tensor.tensor import Tensor
 
 Builder = Callable[..., Any]
@@ -173,6 +174,7 @@ class _Local(threading.local):
         self.eager = config.settings.eager
         self.profiler: Any = None
         self.in_pass = False  # inside a backward pass nothing is run
+        self.capture: Capturing | None = None
         self.levels: list[Any] = []  # transformations (vmap, jvp) that the program is inside of, innermost last
         self.autocast: Any = None  # what lowers the precision of operations (`trine.amp.policy.Mode`)
         self.anomaly: Any = None  # what watches gradients for NaN
@@ -377,7 +379,7 @@ def record_view(builder: Builder, tensor: Tensor, *attrs: Any) -> Tensor:
         group.refresh(tensor)
     buffer = tensor._buffer
     piece = None
-    if buffer is not None and not (tensor._meta.requires_grad and local.grad_enabled):
+    if buffer is not None and not (tensor._meta.requires_grad and local.grad_enabled) and local.capture is None:
         piece = contiguous_piece(builder, tensor._meta, attrs)
     result: Tensor
     if buffer is not None and piece is not None:
@@ -411,4 +413,6 @@ def flush() -> None:
     """Run what this thread has recorded."""
     from trine.tensor.execution import flush_trace
 
+    if local.capture is not None:
+        local.capture.give_up("a value was observed")
     flush_trace(local.trace)

@@ -204,6 +204,8 @@ class Tensor(Handle):
                 received = f"shape {value._meta.shape}, dtype {value._meta.dtype.name}"
                 expected = f"shape {self._meta.shape}, dtype {self._meta.dtype.name}"
                 raise GradientError(message("grad: the gradient does not fit the tensor", received=received, expected=expected))
+        if local.capture is not None:
+            local.capture.touch(self)
         self._grad = value
 
     @property

@@ -1,0 +1,53 @@
+"""The step of an optimizer inside a captured function: what a replay has to compute anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trine.optim.recorded import RecordedOptimizer
+    from trine.tensor import Tensor
+
+
+class CapturedStep:
+    """One step: whose, of which parameters, and the updates that it was made of.
+
+    Attributes:
+        coefficients: run-time operands of all updates, in order.
+    """
+
+    def __init__(self, optimizer: RecordedOptimizer, groups: Sequence[tuple[dict[str, Any], list[Tensor]]]) -> None:
+        self.optimizer = optimizer
+        self.groups = groups
+        self.state = optimizer.state
+        self.updates: list[Any] = []
+        self.coefficients: list[float] = []
+
+    def add(self, update: Any, coefficients: Sequence[float]) -> None:
+        """Note an update that was recorded: what it is made of, and its operands."""
+        self.updates.append(update)
+        self.coefficients += coefficients
+
+    def again(self) -> list[float] | None:
+        """Take the optimizer's numbers (its count of steps) one step further and return the operands of that step.
+
+        Returns None, with nothing changed, if the step would be made of other updates.
+        """
+        optimizer = self.optimizer
+        if optimizer.state is not self.state:
+            return None
+        kept = [(optimizer.state[p], {k: optimizer.state[p].get(k) for k in optimizer.start}) for _, params in self.groups for p in params]
+        found = CapturedStep(optimizer, self.groups)
+        optimizer._replayed = found
+        try:
+            for group, params in self.groups:
+                optimizer._update(group, params)
+        finally:
+            optimizer._replayed = None
+        if found.updates == self.updates:
+            optimizer._opt_called = True
+            return found.coefficients
+        for state, numbers in kept:
+            state.update(numbers)
+        return None
