@@ -335,6 +335,16 @@ def test_hooks_take_part() -> None:
     np.testing.assert_allclose(weight.grad.numpy(), x.numpy(), rtol=1e-6)
 
 
+def test_autocast() -> None:
+    fast = trine.compile(lambda x, y: x @ y)
+    x, y = draw(2, 3), draw(3, 2)
+    for _ in range(2):
+        assert fast(x, y).dtype is trine.float32
+        with trine.autocast("cpu", dtype=trine.bfloat16):
+            assert fast(x, y).dtype is trine.bfloat16
+    captured(fast, 2)
+
+
 def test_forms() -> None:
     layer = nn.Linear(3, 2)
     fast = trine.compile(layer, dynamic=True, mode="reduce-overhead", backend="inductor")

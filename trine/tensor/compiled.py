@@ -116,9 +116,9 @@ class CompiledFunction:
 
 def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], Any]:
     """Return the leaves of a call's arguments, and what calls must have in common to share a capture: the metas of tensors, constants by
-    value, other objects by identity, the gradient mode.
+    value, other objects by identity, the gradient mode and that of autocast.
     """
-    mode = local.grad_enabled
+    mode = (local.grad_enabled, local.autocast)
     if not kwargs and all([isinstance(value, Handle) for value in args]):
         return args, (mode, None, *[value._meta for value in args])
     leaves, structure = tree.flatten((args, kwargs))
