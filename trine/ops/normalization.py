@@ -151,8 +151,14 @@ def _batch_norm_inference(*arguments: Any) -> Node:
     rank, channels = len(x.shape), x.shape[1]
     mean = as_dtype(_per_channel(mean, rank, channels, "batch_norm"), wide.dtype)
     variance = as_dtype(_per_channel(variance, rank, channels, "batch_norm"), wide.dtype)
+    # One product and one sum for each element: what belongs to the channel is computed once.
     scale = b.rsqrt(b.add(variance, number(eps, wide)))
-    return as_dtype(_channel_affine(b.mul(b.sub(wide, mean), scale), weight, bias, "batch_norm"), x.dtype)
+    if weight is not None:
+        scale = b.mul(scale, as_dtype(_per_channel(weight, rank, channels, "batch_norm"), wide.dtype))
+    shift = b.neg(b.mul(mean, scale))
+    if bias is not None:
+        shift = b.sub(as_dtype(_per_channel(bias, rank, channels, "batch_norm"), wide.dtype), b.mul(mean, scale))
+    return as_dtype(b.add(b.mul(wide, scale), shift), x.dtype)
 
 
 def _batch_norm_training(*arguments: Any) -> tuple[Node, Node, Node]:

@@ -60,20 +60,20 @@ def lower_conv(
 
 def lower_conv_input_grad(
     target: Target, gy: Value, w: Value, gx: Value, attrs: ConvAttributes, temporaries: Temporaries, threads: int = 1,
-    nodes: tuple[Node, ...] = (),
+    epilogue: LoopNest | None = None, nodes: tuple[Node, ...] = (),
 ) -> list[Command]:  # fmt: skip
-    """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`, without an epilogue."""
-    if serves(w, attrs, w.shape[0], gy, gx):
-        return lower_pointwise(target, gy, w, gx, temporaries, threads, nodes, transposed=True)
-    if gx.dtype.is_half:
+    """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`."""
+    if serves(w, attrs, w.shape[0], gy, gx) and (epilogue is None or is_channels_last(gx)):
+        return lower_pointwise(target, gy, w, gx, temporaries, threads, nodes, transposed=True, epilogue=epilogue)
+    if gx.dtype.is_half and epilogue is None:
 
         def lower(inputs: Sequence[Value], output: Value) -> list[Command]:
-            return lower_conv_input_grad(target, inputs[0], inputs[1], output, attrs, temporaries, threads, nodes)
+            return lower_conv_input_grad(target, inputs[0], inputs[1], output, attrs, temporaries, threads, nodes=nodes)
 
         return lower_in_float32(target, lower, (gy, w), gx, temporaries, threads, nodes)
     check_supported("conv_input_grad", gy, w, gx)
     shape = _input_grad_shape(gy.shape, w.shape, gx.shape, attrs)
-    return _lower(target, "conv_input_grad", gy, w, gx, attrs, shape, temporaries, nodes)
+    return _lower(target, "conv_input_grad", gy, w, gx, attrs, shape, temporaries, nodes, epilogue)
 
 
 def check_supported(name: str, x: Value, w: Value, y: Value) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, MODERATE, STRIDED_OPERANDS
@@ -40,6 +41,16 @@ def is_cheap(node: Node) -> bool:
         if operand.shape == shape and KIND[operand.op] != "source":
             whole += 1
     return whole <= 1
+
+
+# A group that visits each element of a small array more often than this, and so many points in all, reads it rather than computes it.
+_REPEATS, _MANY_POINTS = 32, 1 << 14
+
+
+def is_repeated(node: Node, points: int) -> bool:
+    """Return whether a nest of so many points would compute a small array of several operands over and over: one load replaces that."""
+    size = math.prod(node.shape)
+    return 1 < size and points >= max(_REPEATS * size, _MANY_POINTS) and not is_cheap(node)
 
 
 def summed_term(node: Node, num_users: Mapping[Node, int]) -> Node | None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from trine.compiler.passes.choices import is_cheap, is_trailing, most_summed, reduced_axes, summed_term
+from trine.compiler.passes.choices import is_cheap, is_repeated, is_trailing, most_summed, reduced_axes, summed_term
 from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
-from trine.compiler.passes.tables import EXPENSIVE, HEAVY, KIND, STRIDED_OPERANDS
+from trine.compiler.passes.tables import EPILOGUES, EXPENSIVE, HEAVY, KIND, STRIDED_OPERANDS
 from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index, row_major
 from trine.core.graph import Node
 
@@ -291,10 +291,11 @@ class _Fusion:
                 if type(group) is not Port:
                     self._note(f"{node.op} {node.shape}: not fused, its user has {MAX_INSTRUCTIONS} instructions")
                 return False
-            for index in indices:
-                if index.bounds:
-                    self._note(f"{node.op} {node.shape}: not fused, its user pads it")
-                    return False
+            if any([index.bounds for index in indices]):
+                self._note(f"{node.op} {node.shape}: not fused, its user pads it")
+                return False
+            if not group.reduced and node not in self.reduction_of and is_repeated(node, group.size):  # type: ignore[union-attr]
+                return False
             if node.op in EXPENSIVE and not self._pays(node, group, indices, several):  # type: ignore[arg-type]
                 self._note(f"{node.op} {node.shape}: not fused, its user would evaluate it many times")
                 return False
@@ -401,8 +402,9 @@ class _Fusion:
         if len(uses) > 1:
             uses = self._merge_users(node, uses)
         group = None
-        if len(uses) == 1 and node.op in STRIDED_OPERANDS and node not in self.must:
-            group = self._written_as_view(node, uses) or self._with_epilogue(node, uses)
+        if len(uses) == 1 and node.op in EPILOGUES and node not in self.must:
+            group = self._written_as_view(node, uses) if node.op in STRIDED_OPERANDS else None
+            group = group or self._with_epilogue(node, uses)
         if group is None:
             group = self.graph.new((), self.position, node)
             self._load(node, group, uses)

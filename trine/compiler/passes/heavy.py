@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from trine.compiler.lower.conv import lower_conv, lower_conv_input_grad
@@ -65,16 +65,44 @@ def _matrix(view: View) -> Matrix:
     return Matrix(view.value, view.offset, view.strides[:-2], view.strides[-2], view.strides[-1], view.is_shared)
 
 
-def _conv(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
+def _conv(context: Context, node: Node, operands: Sequence[View], output: View, epilogue: LoopNest | None = None) -> list[Command]:
     x, w = operands
     attributes = ConvAttributes(*node.attrs)
-    return lower_conv(context.target, x.value, w.value, output.value, attributes, context.temporary, context.threads, nodes=(node,))
+    return lower_conv(
+        *(context.target, x.value, w.value, output.value, attributes, context.temporary, context.threads),
+        epilogue=_channels_innermost(epilogue),
+        nodes=(node,),
+    )
 
 
-def _conv_input_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
+def _conv_input_grad(
+    context: Context, node: Node, operands: Sequence[View], output: View, epilogue: LoopNest | None = None
+) -> list[Command]:
     gy, w = operands
-    attrs = ConvAttributes(*node.attrs[1:])
-    return lower_conv_input_grad(context.target, gy.value, w.value, output.value, attrs, context.temporary, context.threads, nodes=(node,))
+    attributes = ConvAttributes(*node.attrs[1:])
+    return lower_conv_input_grad(
+        *(context.target, gy.value, w.value, output.value, attributes, context.temporary, context.threads),
+        epilogue=_channels_innermost(epilogue),
+        nodes=(node,),
+    )
+
+
+def _channels_innermost(nest: LoopNest | None) -> LoopNest | None:
+    """Return a nest over (N, C, *spatial) as one over (N, *spatial, C)."""
+    if nest is None:
+        return None
+    order = (0, *range(2, len(nest.axes)), 1)
+    place = {axis: k for k, axis in enumerate(order)}
+
+    def moved(values: Sequence[int]) -> tuple[int, ...]:
+        return tuple([values[axis] for axis in order])
+
+    accesses = [
+        replace(access, strides=moved(access.strides), bounds=tuple([(place[axis], low, high) for axis, low, high in access.bounds]))
+        for access in nest.accesses
+    ]
+    instructions = [replace(i, attrs=(moved(i.attrs[0]), *i.attrs[1:])) if i.op == "iota" else i for i in nest.instructions]
+    return LoopNest([nest.axes[axis] for axis in order], accesses, instructions, list(nest.stores), nest.nodes)
 
 
 def _conv_weight_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
@@ -112,7 +140,11 @@ def _concat(context: Context, node: Node, operands: Sequence[View], output: View
 
 
 # Those that can go on with each tile of their result: (…, result, a nest over the result's axes whose access 0 is the result).
-WITH_EPILOGUE: dict[str, Callable[[Any, Node, Sequence[View], View, LoopNest], list[Command]]] = {"dot": _dot}
+WITH_EPILOGUE: dict[str, Callable[[Any, Node, Sequence[View], View, LoopNest], list[Command]]] = {
+    "dot": _dot,
+    "conv": _conv,
+    "conv_input_grad": _conv_input_grad,
+}
 
 LOWERERS: dict[str, Lowerer] = {
     "dot": _dot,

@@ -48,4 +48,6 @@ CHANNEL_OPERANDS: Final[dict[str, tuple[int, ...]]] = {
 }
 # Those whose result is such an array too.
 CHANNEL_RESULTS: Final = frozenset(CHANNEL_OPERANDS) - {"conv_weight_grad"}
+# Heavy primitives that can go on with each tile of their result (`trine.compiler.passes.heavy.WITH_EPILOGUE`).
+EPILOGUES: Final = frozenset({"dot", "conv", "conv_input_grad"})
 REDUCTIONS: Final = frozenset(name for name, kind in KIND.items() if kind == REDUCE)
