@@ -27,9 +27,11 @@ MODULES = (
     "data",
     "fft",
     "linalg",
+    "masked",
     "nn",
     "optim",
     "profiler",
+    "signal",
     "special",
     "utils",
 )

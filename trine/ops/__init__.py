@@ -91,7 +91,6 @@ from trine.ops.contraction import (
     bilinear,
     bmm,
     dot,
-    einsum,
     ger,
     linear,
     matmul,
@@ -147,6 +146,8 @@ from trine.ops.decomposition import *  # noqa: F403
 from trine.ops.decomposition import __all__ as _decomposition
 from trine.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, feature_dropout
 from trine.ops.dtype_info import can_cast, finfo, iinfo, promote_types, result_type
+from trine.ops.einsum import *  # noqa: F403
+from trine.ops.einsum import __all__ as _einsum
 from trine.ops.elementwise import (
     abs,
     absolute,
@@ -336,6 +337,8 @@ from trine.ops.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from trine.ops.products import *  # noqa: F403
+from trine.ops.products import __all__ as _products
 from trine.ops.quantiles import median, mode, nanmedian, nanquantile, quantile
 from trine.ops.random import (
     bernoulli,
@@ -380,30 +383,36 @@ from trine.ops.scan import (
 )
 from trine.ops.scattering import *  # noqa: F403
 from trine.ops.scattering import __all__ as _scattering
+from trine.ops.searching import *  # noqa: F403
+from trine.ops.searching import __all__ as _searching
 from trine.ops.selection import addcdiv, addcmul, clamp, clamp_max, clamp_min, clip, lerp, masked_fill
 from trine.ops.solving import *  # noqa: F403
 from trine.ops.solving import __all__ as _solving
 from trine.ops.sorting import (
     argsort,
-    bucketize,
-    isin,
     kthvalue,
-    searchsorted,
+    msort,
     sort,
     topk,
-    unique,
-    unique_consecutive,
 )
 from trine.ops.sources import asarray, empty_permuted, empty_strided, fill, frombuffer, scalar_tensor, vander
 from trine.ops.special import i0, igamma, igammac, mvlgamma, polygamma
+from trine.ops.spectrogram import *  # noqa: F403
+from trine.ops.spectrogram import __all__ as _spectrogram
 from trine.ops.variance import std, std_mean, var, var_mean
+from trine.ops.viewing import *  # noqa: F403
+from trine.ops.viewing import __all__ as _viewing
+from trine.ops.windows import *  # noqa: F403
+from trine.ops.windows import __all__ as _windows
 
 methods.install()
 
 # one name a line would hide the file
 # fmt: off
 __all__ = [
-    *_arranging, *_decomposition, *_matrix, *_older_linalg, *_scattering, *_solving,
+    *_arranging, *_decomposition, *_matrix, *_older_linalg, *_einsum, *_products, *_scattering, *_searching,
+    *_solving, *_spectrogram, *_viewing, *_windows,
+    "msort",
     "nonzero_static",
     "adjoint",
     "alias_copy", "dist", "zero_",
@@ -413,13 +422,13 @@ __all__ = [
     "argsort", "argwhere", "asarray", "asin", "asinh", "atan", "atan2", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm",
     "batch_norm", "bernoulli", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bincount", "binomial",
     "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "broadcast_tensors",
-    "broadcast_to", "bucketize", "can_cast", "cartesian_prod", "cat", "cdist", "ceil", "celu", "channel_shuffle", "chunk", "clamp",
+    "broadcast_to", "can_cast", "cartesian_prod", "cat", "cdist", "ceil", "celu", "channel_shuffle", "chunk", "clamp",
     "clamp_max", "clamp_min", "clip", "clone", "column_stack", "complex", "concat", "concatenate", "conj",
     "constant_pad_nd", "conj_physical", "conv1d",
     "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh", "cosine_embedding_loss",
     "cosine_similarity", "count_nonzero", "cross_entropy", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "deg2rad",
     "diag", "diag_embed", "diagonal", "diff", "digamma", "div", "divide", "dot", "dropout", "dropout1d", "dropout2d", "dropout3d",
-    "dstack", "einsum", "elu", "embedding", "empty", "empty_like", "empty_permuted", "empty_strided", "eq", "equal", "erf", "erfc",
+    "dstack", "elu", "embedding", "empty", "empty_like", "empty_permuted", "empty_strided", "eq", "equal", "erf", "erfc",
     "erfinv", "exp", "exp2", "expm1", "eye", "feature_alpha_dropout", "feature_dropout", "fill", "finfo", "fix", "flatten",
     "flip", "fliplr", "flipud",
     "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "fold", "frac", "frexp", "frombuffer", "full", "full_like", "gather",
@@ -427,7 +436,7 @@ __all__ = [
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "hinge_embedding_loss", "histc", "histogram", "histogramdd",
     "hstack", "huber_loss", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_put",
     "index_select", "instance_norm", "interpolate", "is_complex", "is_conj", "is_floating_point", "is_neg", "is_nonzero", "is_tensor",
-    "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kl_div", "kthvalue", "l1_loss", "layer_norm",
+    "isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kl_div", "kthvalue", "l1_loss", "layer_norm",
     "lcm", "ldexp", "le", "leaky_relu", "lerp", "less", "less_equal", "lgamma", "linear", "linspace", "local_response_norm", "log",
     "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or",
     "logical_xor", "logit", "logsigmoid", "logspace", "logsumexp", "lp_pool2d", "lt", "margin_ranking_loss", "masked_fill",
@@ -439,12 +448,12 @@ __all__ = [
     "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "ravel",
     "real", "reciprocal", "relu", "relu6", "remainder", "repeat_interleave", "reshape", "resolve_conj", "resolve_neg", "result_type",
     "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub", "scalar_tensor", "scaled_dot_product_attention",
-    "searchsorted", "select", "selu", "sgn", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
+    "select", "selu", "sgn", "sigmoid", "sign", "signbit", "silu", "sin", "sinc", "sinh",
     "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "sort", "split", "split_with_sizes",
     "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
     "take_along_dim", "tan", "tanh", "tanhshrink", "tensor_split", "tensordot", "threshold", "tile", "to", "topk", "trace", "transpose",
     "trapezoid", "trapz", "tril", "tril_indices", "triplet_margin_loss", "triu", "triu_indices", "true_divide", "trunc", "unbind",
-    "unflatten", "unfold", "unique", "unique_consecutive", "unsqueeze", "upsample", "vander", "var", "var_mean", "view_as_complex",
+    "unflatten", "unfold", "unsqueeze", "upsample", "vander", "var", "var_mean", "view_as_complex",
     "view_as_real", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

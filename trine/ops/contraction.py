@@ -9,9 +9,9 @@ from typing import Any
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
-from trine.errors import ArgumentError, DTypeError, ShapeError, message
+from trine.errors import DTypeError, ShapeError, message
 from trine.ops.arguments import write_out
-from trine.ops.arithmetic import Number
+from trine.ops.arithmetic import Number, mul_nodes
 from trine.ops.promotion import as_dtype
 from trine.shapes import canonical_axis
 from trine.tensor import Tensor, record
@@ -161,7 +161,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
 def _outer(x: Node, y: Node) -> Node:
     _check_rank("outer", 1, x, y)
     check_same_dtype("outer", x, y)
-    return b.mul(b.unsqueeze(x, 1), b.unsqueeze(y, 0))
+    return mul_nodes(b.unsqueeze(x, 1), b.unsqueeze(y, 0))
 
 
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -314,12 +314,17 @@ def _tensordot(x: Node, y: Node, x_axes: tuple[int, ...], y_axes: tuple[int, ...
     check_same_dtype("tensordot", x, y)
     first = [canonical_axis(k, len(x.shape), "tensordot") for k in x_axes]
     second = [canonical_axis(k, len(y.shape), "tensordot") for k in y_axes]
+    for i, j in zip(first, second, strict=len(first) == len(second)):  # an axis of size 1 broadcasts: the other one is summed
+        if x.shape[i] == 1 and y.shape[j] != 1:
+            y = b.sum(y, (j,))
+        elif y.shape[j] == 1 and x.shape[i] != 1:
+            x = b.sum(x, (i,))
     if [x.shape[k] for k in first] != [y.shape[k] for k in second]:
         raise ShapeError(message("tensordot: contracted sizes differ", received=f"{x.shape} and {y.shape}", expected="equal sizes"))
     return contract(x, y, first, second)
 
 
-def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2) -> Tensor:
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) -> Tensor:
     """Contract the last `dims` axes of `a` with the first of `b`, or two lists of axes.
 
     Example:
@@ -327,12 +332,16 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2) -> Tensor:
         >>> trine.tensordot(trine.ones(2, 3), trine.ones(3, 4), dims=1).shape
         trine.Size([2, 4])
     """
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
     if isinstance(dims, int):
+        if dims < 0 or dims > min(a.dim(), b.dim()):
+            received = f"{dims} for {a.dim()} and {b.dim()} axes"
+            raise ShapeError(message("tensordot: the number of axes", received=received, expected="0 or more, at most those of each"))
         first, second = tuple(range(a.dim() - dims, a.dim())), tuple(range(dims))
     else:
         first, second = (tuple(d) if isinstance(d, Sequence) else (d,) for d in dims)
-    result: Tensor = record(_tensordot, (a, b), first, second)
-    return result
+    return write_out(record(_tensordot, (a, b), first, second), out)
 
 
 def _trace(x: Node) -> Node:
@@ -351,121 +360,4 @@ def trace(input: Tensor) -> Tensor:
         tensor(5.)
     """
     result: Tensor = record(_trace, (input,))
-    return result
-
-
-# --- einsum ---------------------------------------------------------------------------------------------------------------------------
-
-Labels = tuple[str, ...]
-
-
-def _parse_einsum(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
-    """Return the labels of each operand's axes and of the result's; the ellipsis becomes digits-like labels."""
-    text = equation.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(ranks):
-        raise ArgumentError(
-            message("einsum: wrong number of operands", received=f"{len(ranks)} for {equation!r}", expected=f"{len(terms)} operands")
-        )
-    operands, widest = [], 0
-    for term, rank in zip(terms, ranks, strict=True):
-        head, dots, tail = term.partition("...")
-        count = rank - len(head) - len(tail)
-        if count < 0 or (count and not dots) or not (head + tail).replace("_", "").isalpha() and head + tail:
-            raise ArgumentError(message("einsum: labels do not fit", received=f"{term!r} for {rank} axes", expected="one letter per axis"))
-        hidden = tuple([f"...{count - k}" for k in range(count)])
-        widest = max(widest, count)
-        operands.append((*head, *hidden, *tail))
-    ellipsis = tuple([f"...{widest - k}" for k in range(widest)])
-    if arrow:
-        head, dots, tail = right.partition("...")
-        return operands, (*head, *(ellipsis if dots else ()), *tail)
-    seen = [label for labels in operands for label in labels if not label.startswith("...")]
-    return operands, (*ellipsis, *sorted(label for label in set(seen) if seen.count(label) == 1))
-
-
-def _merge_repeated(x: Node, labels: Labels) -> tuple[Node, Labels]:
-    """Take the diagonal of axes with the same label."""
-    for label in dict.fromkeys(labels):
-        while labels.count(label) > 1:
-            first = labels.index(label)
-            second = labels.index(label, first + 1)
-            same = b.eq(b.iota(x.shape, first), b.iota(x.shape, second))
-            x = b.squeeze(b.sum(b.where(same, x, b.const(0, x.dtype)), (second,)), second)
-            labels = labels[:second] + labels[second + 1 :]
-    return x, labels
-
-
-def _sum_out(x: Node, labels: Labels, kept: set[str]) -> tuple[Node, Labels]:
-    """Sum over the axes whose label nobody else needs."""
-    axes = tuple([k for k, label in enumerate(labels) if label not in kept])
-    if not axes:
-        return x, labels
-    x = b.squeeze(b.sum(x, axes), axes)
-    return x, tuple([label for label in labels if label in kept])
-
-
-def _contract_pair(x: Node, x_labels: Labels, y: Node, y_labels: Labels, kept: set[str]) -> tuple[Node, Labels]:
-    """Contract two operands over the labels that they share and nobody else needs."""
-    x, x_labels = _sum_out(x, x_labels, kept | set(y_labels))
-    y, y_labels = _sum_out(y, y_labels, kept | set(x_labels))
-    # An axis of size 1 broadcasts: sum it away where the other operand has the label.
-    for label in [label for label in x_labels if label in y_labels]:
-        i, j = x_labels.index(label), y_labels.index(label)
-        if x.shape[i] == 1 and y.shape[j] != 1:
-            x, x_labels = b.squeeze(x, i), x_labels[:i] + x_labels[i + 1 :]
-        elif y.shape[j] == 1 and x.shape[i] != 1:
-            y, y_labels = b.squeeze(y, j), y_labels[:j] + y_labels[j + 1 :]
-    x, x_labels = _sum_out(x, x_labels, kept | set(y_labels))
-    y, y_labels = _sum_out(y, y_labels, kept | set(x_labels))
-    shared = [label for label in x_labels if label in y_labels]
-    batch = [label for label in shared if label in kept]
-    summed = [label for label in shared if label not in kept]
-    if any(x.shape[x_labels.index(label)] != y.shape[y_labels.index(label)] for label in shared):
-        raise ShapeError(message("einsum: sizes of one label differ", received=f"{x.shape} and {y.shape}", expected="equal sizes, or 1"))
-    node = contract(
-        x,
-        y,
-        [x_labels.index(v) for v in summed],
-        [y_labels.index(v) for v in summed],
-        [x_labels.index(v) for v in batch],
-        [y_labels.index(v) for v in batch],
-    )
-    free = [label for label in (*x_labels, *y_labels) if label not in shared]
-    return node, (*batch, *free)
-
-
-def _einsum(*arguments: Any) -> Node:
-    nodes, equation = arguments[:-1], arguments[-1]
-    check_same_dtype("einsum", *nodes)
-    operands, result = _parse_einsum(equation, [len(node.shape) for node in nodes])
-    missing = [label for label in result if all(label not in labels for labels in operands)]
-    if missing or len(set(result)) != len(result):
-        raise ArgumentError(message("einsum: the result's labels", received=repr(equation), expected="labels of the operands, each once"))
-    pairs = [_merge_repeated(node, labels) for node, labels in zip(nodes, operands, strict=True)]
-    node, labels = pairs[0]
-    for position, (other, other_labels) in enumerate(pairs[1:], 1):
-        later = {label for _, rest in pairs[position + 1 :] for label in rest}
-        node, labels = _contract_pair(node, labels, other, other_labels, later | set(result))
-    node, labels = _sum_out(node, labels, set(result))
-    return b.permute(node, [labels.index(label) for label in result])
-
-
-def einsum(equation: str, *operands: Any) -> Tensor:
-    """Return the sum of products that an equation such as ``"bij,bjk->bik"`` describes.
-
-    Letters name axes; a repeated letter in one operand takes a diagonal; letters missing from the result are summed over; ``...``
-    stands for broadcast axes. Operands are contracted from left to right.
-
-    Raises:
-        ArgumentError: the equation does not fit the operands. ShapeError: sizes of one letter differ.
-
-    Example:
-        >>> import trine
-        >>> trine.einsum("ij,jk->ik", trine.tensor([[1., 2.]]), trine.tensor([[3.], [4.]]))
-        tensor([[11.]])
-    """
-    tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
-    result: Tensor = record(_einsum, tuple(tensors), equation)
     return result

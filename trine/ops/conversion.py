@@ -13,14 +13,15 @@ from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, message
 from trine.ops.arguments import varargs, write_out
 from trine.ops.creation import _constant, _full_nodes
-from trine.ops.elementwise import cast
+from trine.ops.elementwise import cast, clone
 from trine.ops.promotion import as_dtype
 from trine.ops.random import bernoulli, randint_like
 from trine.tensor import Tensor, record
 from trine.tensor.alias import assign
 from trine.tensor.convert import tensor
 from trine.tensor.device import Device
-from trine.tensor.layout import MemoryFormat
+from trine.tensor.layout import MemoryFormat, channels_last, channels_last_3d
+from trine.tensor.view_layout import layout_of
 
 
 def to(
@@ -121,25 +122,43 @@ def type_(input: Tensor, dtype: Any = None) -> Any:
 
 
 def itself(input: Tensor, *args: Any, **options: Any) -> Tensor:
-    """Return the tensor: methods that have nothing to do here (contiguous, cpu, pin_memory): tensors are row-major, on the CPU.
+    """Return the tensor: methods that have nothing to do here (cpu, pin_memory): tensors are on the CPU.
 
     Example:
         >>> import trine
-        >>> trine.tensor([1]).contiguous()
+        >>> trine.tensor([1]).cpu()
         tensor([1])
     """
     return input
 
 
-def is_contiguous(input: Tensor, memory_format: object = None) -> bool:
-    """Return True: every tensor is row-major.
+def contiguous(input: Tensor, memory_format: object = None) -> Tensor:
+    """Return the tensor if its elements lie in row-major order, otherwise a copy; a copy shares no memory with the input.
+
+    `memory_format` is accepted: with `channels_last` the values are the same, and the compiler chooses the layout.
 
     Example:
         >>> import trine
-        >>> trine.tensor([1]).is_contiguous()
+        >>> trine.tensor([[1, 2], [3, 4]]).T.contiguous().is_contiguous()
         True
     """
-    return True
+    return input if not input._path or layout_of(input).is_contiguous else clone(input)
+
+
+def is_contiguous(input: Tensor, memory_format: object = None) -> bool:
+    """Return whether the elements lie in row-major order, or in that of `memory_format` (channels last): False for some views.
+
+    Example:
+        >>> import trine
+        >>> x = trine.zeros(2, 3)
+        >>> x.is_contiguous(), x.T.is_contiguous()
+        (True, False)
+    """
+    layout = layout_of(input)
+    rank = len(layout.shape)
+    if memory_format is channels_last or memory_format is channels_last_3d:
+        return rank == (4 if memory_format is channels_last else 5) and layout.is_dense_in((0, *range(2, rank), 1))
+    return layout.is_contiguous
 
 
 def is_tensor(obj: object) -> bool:

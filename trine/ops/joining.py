@@ -8,10 +8,10 @@ from typing import Any
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
-from trine.errors import ArgumentError, ShapeError, message
+from trine.errors import ArgumentError, AxisError, ShapeError, message
 from trine.ops.arguments import check_choice, varargs
 from trine.ops.movement import flatten, slice_axis
-from trine.ops.promotion import as_dtype, number, result_dtype
+from trine.ops.promotion import as_dtype, number, result_dtype, with_zero_gradient
 from trine.shapes import canonical_axis
 from trine.tensor import Tensor, record
 
@@ -34,7 +34,10 @@ def concat_nodes(nodes: Sequence[Node], dim: int) -> Node:
     if not rank:
         raise ShapeError(message("cat: 0-d tensors have no axis", received="shape ()", expected="at least one axis", fix="use stack"))
     axis = canonical_axis(dim, len(parts[0].shape), "cat")
-    return b.concat(parts, axis)
+    result = b.concat(parts, axis)
+    for node in nodes:  # an empty operand that was left out has a gradient of zero, not none
+        result = with_zero_gradient(result, node) if node.shape == (0,) and rank != 1 else result
+    return result
 
 
 def _cat(*arguments: Any) -> Node:
@@ -271,15 +274,15 @@ def _flip(x: Node, dims: tuple[int, ...]) -> Node:
     return b.flip(x, dims)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """Return the tensor reversed along axes.
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+    """Return the tensor reversed along axes, given one by one or as a sequence (also by the name `dims`).
 
     Example:
         >>> import trine
         >>> trine.flip(trine.tensor([1, 2, 3]), (0,))
         tensor([3, 2, 1])
     """
-    result: Tensor = record(_flip, (input,), varargs(dims))
+    result: Tensor = record(_flip, (input,), varargs(axes if dims is None else (dims,)))
     return result
 
 
@@ -379,8 +382,18 @@ def _diag_embed(x: Node, offset: int) -> Node:
     return b.where(on_diagonal, spread, number(0, x))
 
 
-def diag_embed(input: Tensor, offset: int = 0) -> Tensor:
-    """Return matrices with the last axis of the input on a diagonal.
+def _diag_embed_at(x: Node, offset: int, dim1: int, dim2: int) -> Node:
+    matrices = _diag_embed(x, offset)
+    rank = len(matrices.shape)
+    first, second = canonical_axis(dim1, rank, "diag_embed"), canonical_axis(dim2, rank, "diag_embed")
+    if first == second:
+        raise AxisError(message("diag_embed: the axes are the same", received=(dim1, dim2), expected="two different axes"))
+    others = iter(range(rank - 2))
+    return b.permute(matrices, [rank - 2 if k == first else rank - 1 if k == second else next(others) for k in range(rank)])
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Return matrices with the last axis of the input on a diagonal; the matrices lie in the axes `dim1` and `dim2`.
 
     Example:
         >>> import trine
@@ -388,7 +401,7 @@ def diag_embed(input: Tensor, offset: int = 0) -> Tensor:
         tensor([[1, 0],
                 [0, 2]])
     """
-    result: Tensor = record(_diag_embed, (input,), offset)
+    result: Tensor = record(_diag_embed_at, (input,), offset, dim1, dim2)
     return result
 
 
@@ -450,6 +463,9 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 
 
 def _unfold(x: Node, dimension: int, size: int, step: int) -> Node:
+    if not x.shape:
+        canonical_axis(dimension, 1, "unfold")
+        return slice_axis(b.reshape(x, (1,)), 0, 0, size)
     rank = len(x.shape)
     axis = canonical_axis(dimension, rank, "unfold")
     count = (x.shape[axis] - size) // max(step, 1) + 1

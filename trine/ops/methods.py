@@ -96,7 +96,7 @@ METHODS: dict[str, Function] = {
         indexing,
         "argwhere gather index_put index_select masked_scatter masked_select nonzero nonzero_static take take_along_dim",
     ),
-    **_named(sorting, "argsort kthvalue sort topk unique unique_consecutive"),
+    **_named(sorting, "argsort kthvalue sort topk msort"),
     **_named(random, "bernoulli multinomial"),
     **_named(creation, "new_empty new_full new_ones new_zeros"),
     **_named(
@@ -106,7 +106,8 @@ METHODS: dict[str, Function] = {
     ),
     **STRUCTURE_METHODS,
     **conversion.TO_METHODS,
-    **dict.fromkeys(("contiguous", "cpu", "pin_memory", "share_memory_"), conversion.itself),
+    **dict.fromkeys(("cpu", "pin_memory", "share_memory_"), conversion.itself),
+    "contiguous": conversion.contiguous,
     "type": conversion.type_,
     "ndimension": conversion.dim,
     "nelement": conversion.numel,

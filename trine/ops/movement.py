@@ -9,11 +9,13 @@ from typing import Any
 from trine import shapes
 from trine.core import build as b
 from trine.core.graph import Node
+from trine.dtypes import DType
 from trine.errors import ArgumentError, AxisError, ShapeError, message
 from trine.ops.arguments import Dim, hashable_dim, varargs
 from trine.ops.reduction import axes_of
 from trine.shapes import canonical_axis
 from trine.tensor import Tensor, record, record_view
+from trine.tensor.view_layout import VIEW_LAYOUTS, ViewLayout, viewed
 
 
 def reshape_nodes(x: Node, shape: tuple[int, ...]) -> Node:
@@ -33,11 +35,25 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
         tensor([[0, 1, 2],
                 [3, 4, 5]])
     """
-    return record_view(reshape_nodes, input, varargs(shape))
+    return _reshaped(input, varargs(shape))
+
+
+def _reshaped(input: Tensor, shape: tuple[int, ...], builder: Any = None, *attrs: Any) -> Tensor:
+    """Return a view in another shape, or a copy where strides do not express it, as in PyTorch."""
+    call = (reshape_nodes, shape) if builder is None else (builder, *attrs)
+    if not input._path or viewed(input, *call) is not None:
+        return record_view(call[0], input, *call[1:])
+    copy: Tensor = record(call[0], (input,), *call[1:])
+    return copy
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
-    """Return the elements in another shape (as `reshape`: every tensor is row-major), or read as another dtype of the same size.
+    """Return the elements in another shape, or read as another dtype (the last axis grows or shrinks with the size of the elements).
+
+    The result always shares memory with the input.
+
+    Raises:
+        ShapeError: the number of elements differs, or the axes of a view do not lie in memory as the shape needs (use `reshape`).
 
     Example:
         >>> import trine
@@ -45,13 +61,19 @@ def view(input: Tensor, *shape: Any) -> Tensor:
         tensor([[0, 1],
                 [2, 3]])
     """
-    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and hasattr(shape[0], "itemsize"):
-        return record_view(_bitcast, input, shape[0])
-    return record_view(reshape_nodes, input, varargs(shape))
+    if len(shape) == 1 and isinstance(shape[0], DType):
+        from trine.ops.viewing import view_dtype  # which is made of the functions here
+
+        return record_view(view_dtype, input, shape[0])
+    return _viewed(input, varargs(shape))
 
 
-def _bitcast(x: Node, dtype: Any) -> Node:
-    return b.bitcast(x, dtype)
+def _viewed(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if input._path and viewed(input, reshape_nodes, shape) is None:
+        received = f"shape {tuple(input.shape)} with strides {input.stride()}, new shape {shape}"
+        expected = "axes that lie one after the other where they are merged"
+        raise ShapeError(message("view: the strides do not express the shape", received=received, expected=expected, fix="use reshape"))
+    return record_view(reshape_nodes, input, shape)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -62,10 +84,18 @@ def view_as(input: Tensor, other: Tensor) -> Tensor:
         >>> trine.arange(4).view_as(trine.zeros(2, 2)).shape
         trine.Size([2, 2])
     """
-    return record_view(reshape_nodes, input, tuple(other.shape))
+    return _viewed(input, tuple(other.shape))
 
 
-reshape_as = view_as
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """Return `input` in the shape of `other`, as a view where strides express it.
+
+    Example:
+        >>> import trine
+        >>> trine.arange(4).reshape_as(trine.zeros(2, 2)).shape
+        trine.Size([2, 2])
+    """
+    return _reshaped(input, tuple(other.shape))
 
 
 def permute_nodes(x: Node, dims: tuple[int, ...]) -> Node:
@@ -337,7 +367,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         >>> trine.flatten(trine.zeros(2, 3, 4), start_dim=1).shape
         trine.Size([2, 12])
     """
-    return record_view(flatten_range, input, start_dim, end_dim)
+    return _reshaped(input, (), flatten_range, start_dim, end_dim)
 
 
 def ravel(input: Tensor) -> Tensor:
@@ -348,7 +378,7 @@ def ravel(input: Tensor) -> Tensor:
         >>> trine.ravel(trine.tensor([[1, 2], [3, 4]]))
         tensor([1, 2, 3, 4])
     """
-    return record_view(flatten_range, input, 0, -1)
+    return _reshaped(input, (), flatten_range, 0, -1)
 
 
 def _unflatten(x: Node, dim: int, sizes: tuple[int, ...]) -> Node:
@@ -400,7 +430,8 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return record_view(_narrow, input, dim, int(start), length)
 
 
-def _select(x: Node, dim: int, index: int) -> Node:
+def select_nodes(x: Node, dim: int, index: int) -> Node:
+    """Return the elements at one position of an axis, which disappears."""
     axis = canonical_axis(dim, len(x.shape), "select")
     extent = x.shape[axis]
     if not -extent <= index < extent:
@@ -419,7 +450,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         >>> trine.select(trine.tensor([[1, 2], [3, 4]]), 0, 1)
         tensor([3, 4])
     """
-    return record_view(_select, input, dim, int(index))
+    return record_view(select_nodes, input, dim, int(index))
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -431,7 +462,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         (tensor([1, 2]), tensor([3, 4]))
     """
     axis = canonical_axis(dim, input.dim(), "unbind")
-    return tuple([record_view(_select, input, axis, k) for k in range(input.shape[axis])])
+    return tuple([record_view(select_nodes, input, axis, k) for k in range(input.shape[axis])])
 
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -478,7 +509,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, each, dim) if each else split(input, [0] * chunks, dim)
 
 
-def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Split along an axis into pieces of nearly equal size, or at given positions.
 
     Example:
@@ -487,14 +518,21 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
         (tensor([0, 1, 2]), tensor([3, 4]))
     """
     extent = input.shape[canonical_axis(dim, input.dim(), "tensor_split")]
+    if isinstance(indices_or_sections, Tensor):
+        found = indices_or_sections.tolist()  # observes the positions, or the number of sections
+        indices_or_sections = int(found) if isinstance(found, int) else tuple(found)
+    if isinstance(indices_or_sections, int) and indices_or_sections < 1:
+        raise ArgumentError(message("tensor_split: the number of sections", received=indices_or_sections, expected="1 or more"))
     if isinstance(indices_or_sections, int):
         each, more = divmod(extent, indices_or_sections)
         return split(input, [each + 1] * more + [each] * (indices_or_sections - more), dim)
     bounds = [0, *[min(max(i + extent if i < 0 else i, 0), extent) for i in indices_or_sections], extent]
-    return split(input, [max(high - low, 0) for low, high in zip(bounds, bounds[1:], strict=False)], dim)
+    axis = canonical_axis(dim, input.dim(), "tensor_split")
+    return tuple([record_view(slice_axis, input, axis, low, max(low, high)) for low, high in zip(bounds, bounds[1:], strict=False)])
 
 
-def _diagonal(x: Node, offset: int, dim1: int, dim2: int) -> Node:
+def diagonal_nodes(x: Node, offset: int, dim1: int, dim2: int) -> Node:
+    """Return the diagonal of two axes as the last axis."""
     rank = len(x.shape)
     first, second = canonical_axis(dim1, rank, "diagonal"), canonical_axis(dim2, rank, "diagonal")
     if first == second:
@@ -519,4 +557,16 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         >>> trine.diagonal(trine.tensor([[1, 2], [3, 4]]))
         tensor([1, 4])
     """
-    return record_view(_diagonal, input, offset, dim1, dim2)
+    return record_view(diagonal_nodes, input, offset, dim1, dim2)
+
+
+def _diagonal_layout(layout: ViewLayout, result: Node, offset: int, dim1: int, dim2: int) -> ViewLayout:
+    rank = len(layout.shape)
+    first, second = canonical_axis(dim1, rank, "diagonal"), canonical_axis(dim2, rank, "diagonal")
+    rows, columns = layout.strides[first], layout.strides[second]
+    others = [stride for k, stride in enumerate(layout.strides) if k not in (first, second)]
+    begin = layout.offset + (max(-offset, 0) * rows + max(offset, 0) * columns if result.shape[-1] else 0)
+    return ViewLayout(result.shape, (*others, rows + columns), begin, layout.is_view)
+
+
+VIEW_LAYOUTS[diagonal_nodes] = _diagonal_layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trine.ops import arranging, decomposition, matrix, older_linalg, scattering, solving
+from trine.ops import arranging, decomposition, matrix, older_linalg, products, scattering, searching, solving, spectrogram, viewing
 
 Function = Callable[..., Any]
 
@@ -21,9 +21,18 @@ STRUCTURE_METHODS: dict[str, Function] = {
     **_named(matrix, "cross det kron logdet matrix_exp matrix_power slogdet"),
     **_named(older_linalg, "cholesky_inverse cholesky_solve lu qr svd triangular_solve"),
     **_named(scattering, "index_add index_copy index_fill index_reduce put scatter scatter_add scatter_reduce"),
+    **_named(
+        viewing,
+        """as_strided as_strided_scatter diagonal_scatter dsplit hsplit narrow_copy resize_ resize_as_ select_scatter slice_scatter
+        unsafe_chunk unsafe_split
+        unsafe_split_with_sizes vsplit""",
+    ),
+    **_named(products, "addbmm addmv addr inner renorm vdot"),
+    **_named(searching, "unique unique_consecutive isin"),
+    **_named(spectrogram, "istft stft"),
     **_named(solving, "inverse pinverse"),
 }
 """Method name -> function whose first argument is the tensor."""
 
-STRUCTURE_INPLACE: tuple[str, ...] = ("index_reduce", "put")
+STRUCTURE_INPLACE: tuple[str, ...] = tuple("addbmm addmv addr index_reduce put renorm".split())
 """Functions among them whose in-place form ``name_`` exists."""

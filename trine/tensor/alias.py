@@ -102,7 +102,7 @@ class AliasGroup:
     def write(self, tensor: Tensor, value: Tensor) -> None:
         """Set the base's value through a member; all members become stale (the caller sets this one's value)."""
         steps = tensor._path
-        base_value = value if not steps else record(_write_through, (self.base, value), steps)
+        base_value = value if not steps else record(write_through, (self.base, value), steps)
         take_value(self.base, base_value)
         self.version += 1
         alive = []
@@ -181,13 +181,32 @@ def _keep_receiver(tensor: Handle) -> Handle | None:
     return old
 
 
-def _write_through(base: Node, value: Node, steps: tuple[Step, ...]) -> Node:
+VIEW_INVERSES: dict[Callable[..., Node], Callable[..., Node]] = {}
+"""View builder -> ``inverse(source, value, *attributes)``: the source with `value` written, for views that are no chain of movements."""
+
+
+def whole_of(tensor: Tensor) -> Tensor:
+    """Return a tensor that shows all of the memory that a tensor is a view of."""
+    group = tensor._alias
+    if group is None or not tensor._path:
+        return tensor
+    source = group._source(tensor)
+    if source._alias is group:
+        return source  # type: ignore[return-value]
+    whole = share_value(source)
+    group.add(whole, tensor)
+    whole._alias, whole._alias_version = group, group.version
+    return whole
+
+
+def write_through(base: Node, value: Node, steps: tuple[Step, ...]) -> Node:
     """Return the base with the region that the steps lead to replaced by `value`."""
     values = [base]
     for builder, attrs in steps[:-1]:
         values.append(builder(values[-1], *attrs))
     for source, (builder, attrs) in zip(reversed(values), reversed(steps), strict=True):
-        value = _invert(builder(source, *attrs), source, value)
+        inverse = VIEW_INVERSES.get(builder)
+        value = _invert(builder(source, *attrs), source, value) if inverse is None else inverse(source, value, *attrs)
     return value
 
 
@@ -234,6 +253,7 @@ _INVERSES: dict[str, Callable[[Node, Node, Node], Node]] = {
     "flip": lambda node, below, value: build.flip(value, *node.attrs),
     "expand": _invert_expand,
     "stop_gradient": lambda node, below, value: value,
+    "bitcast": lambda node, below, value: build.bitcast(value, below.dtype),
 }
 
 

@@ -16,6 +16,7 @@ from trine.tensor.device import Device
 from trine.tensor.recorder import flush, new_trace, record
 from trine.tensor.state import Meta, automaton
 from trine.tensor.tensor import Tensor, from_buffer, wrap_as
+from trine.tensor.view_layout import VIEW_LAYOUTS, layout_of
 
 
 class Defaults:
@@ -178,7 +179,13 @@ def numpy_view(view: Tensor) -> np.ndarray[Any, Any]:
     group = view._alias
     if group is None:
         return view._array()
+    layout = layout_of(view)
+    if not layout.is_view or view._meta.dtype is not group.base._meta.dtype:
+        return view._value().array(view._meta.dtype.numpy, view._meta.shape)
     base = group.base._array(shared=True)
+    if any(builder in VIEW_LAYOUTS for builder, _ in view._path):
+        strides = [stride * base.itemsize for stride in layout.strides]
+        return np.lib.stride_tricks.as_strided(base.reshape(-1)[layout.offset :], layout.shape, strides)
     nodes = [Node("input", (), (0,), group.base._meta.shape, group.base._meta.dtype)]
     node = nodes[0]
     for builder, attrs in view._path:

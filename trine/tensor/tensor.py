@@ -24,6 +24,7 @@ from trine.tensor.layout import Layout, strided
 from trine.tensor.recorder import local, record, record_view
 from trine.tensor.size import Size
 from trine.tensor.state import Meta
+from trine.tensor.view_layout import layout_of
 
 if TYPE_CHECKING:
     from trine.tensor.grad_fn import GradFn
@@ -139,13 +140,13 @@ class Tensor(Handle):
         return self._meta.dtype.itemsize
 
     def stride(self, dim: int | None = None) -> Any:
-        """Return the row-major strides in elements (memory is always row-major)."""
-        strides, step = [], 1
-        for size in reversed(self._meta.shape):
-            strides.append(step)
-            step *= max(size, 1)
-        result = tuple(reversed(strides))
+        """Return the strides in elements: those of a view in the memory of its base, row-major ones otherwise."""
+        result = layout_of(self).strides
         return result if dim is None else result[dim]
+
+    def storage_offset(self) -> int:
+        """Return the position of the first element of a view in the memory of its base, 0 otherwise."""
+        return layout_of(self).offset
 
     # --- gradients --------------------------------------------------------------------------------------------------------------
 
