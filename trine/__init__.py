@@ -22,10 +22,15 @@ MODULES = (
     "amp",
     "array_api",
     "autograd",
+    "backends",
     "cpu",
     "cuda",
     "data",
+    "distributed",
     "fft",
+    "fx",
+    "hub",
+    "jit",
     "linalg",
     "masked",
     "nn",
@@ -33,6 +38,7 @@ MODULES = (
     "profiler",
     "signal",
     "special",
+    "testing",
     "utils",
 )
 _INTERNAL = "_C compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
@@ -42,12 +48,14 @@ set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_
 # Names of the array API standard that PyTorch does not have.
 _STANDARD = """__array_namespace_info__ astype bitwise_invert broadcast_arrays cumulative_prod cumulative_sum expand_dims isdtype
 matrix_transpose permute_dims repeat take_along_axis unique_all unique_counts unique_inverse unique_values unstack vecdot""".split()
+_CHECKS = "_assert _check _check_index _check_is_size _check_not_implemented _check_type _check_value".split()
 _LATE = {
     "explain": "trine.explanation",
     "load": "trine.serialization",
     "save": "trine.serialization",
     **dict.fromkeys(_AMP, "trine.amp"),
     **dict.fromkeys(_STANDARD, "trine.array_api"),
+    **dict.fromkeys(_CHECKS, "trine.assertions"),
 }
 
 

@@ -38,8 +38,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explanation": EXPLAIN,
     "profiler": FUNCTIONS | {"serialization", "profiler"},
     "namespace": NAMESPACE,
-    **{name: NAMESPACE | {name} for name in ("nn", "data", "linalg", "fft", "signal", "masked", "special")},
-    "optim": NAMESPACE | {"optim", "nn"},
+    "distributed": NAMESPACE | {"distributed"},
+    "nn": NAMESPACE | {"nn", "distributed"},
+    **{name: NAMESPACE | {name} for name in ("data", "linalg", "fft", "signal", "masked", "special")},
+    "optim": NAMESPACE | {"optim", "nn", "distributed"},
     "amp": NAMESPACE | {"amp"},
     **{name: NAMESPACE | {"amp", name} for name in ("cpu", "cuda")},
 }

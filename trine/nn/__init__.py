@@ -1,7 +1,7 @@
 """Layers and models."""
 
 from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
-from trine.nn import functional, init, modules, utils
+from trine.nn import functional, init, modules, parallel, utils
 from trine.nn.activation import (
     CELU,
     ELU,
@@ -97,6 +97,7 @@ from trine.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from trine.nn.parallel import DataParallel
 from trine.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from trine.nn.parameter_containers import ParameterDict, ParameterList
 from trine.nn.pooling import (
@@ -128,14 +129,6 @@ from trine.nn.transformer import Transformer, TransformerDecoder, TransformerDec
 from trine.nn.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
-    "CELU",
-    "ELU",
-    "GELU",
-    "GLU",
-    "GRU",
-    "LSTM",
-    "RNN",
-    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -153,6 +146,7 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "Buffer",
+    "CELU",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -168,16 +162,21 @@ __all__ = [
     "ConvTranspose3d",
     "CrossEntropyLoss",
     "CrossMapLRN2d",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "ELU",
     "Embedding",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
+    "GELU",
+    "GLU",
+    "GRU",
     "GRUCell",
     "GroupNorm",
     "Hardshrink",
@@ -194,6 +193,7 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTM",
     "LSTMCell",
     "LayerNorm",
     "LazyBatchNorm1d",
@@ -234,6 +234,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "RNN",
     "RNNBase",
     "RNNCell",
     "RNNCellBase",
@@ -246,6 +247,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "SELU",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -278,5 +280,6 @@ __all__ = [
     "functional",
     "init",
     "modules",
+    "parallel",
     "utils",
 ]
