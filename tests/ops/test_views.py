@@ -121,3 +121,13 @@ def test_copies_share_no_memory() -> None:
     for copy in (trine.permute_copy(x, (1, 0)), trine.diagonal_copy(x), *trine.unbind_copy(x), *trine.unsafe_chunk(x, 2), trine.t_copy(x)):
         copy.fill_(1)
     assert x.sum().item() == 0
+
+
+def test_resize() -> None:
+    x = trine.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert x.resize_(3) is x and x.tolist() == [1, 2, 3]
+    assert x.resize_(2, 2).tolist() == [[1, 2], [3, 0]]
+    x += 1
+    assert x.resize_as_(trine.zeros(1)).tolist() == [2]
+    with pytest.raises(RuntimeError):
+        trine.zeros(2, requires_grad=True).resize_(1)

@@ -28,7 +28,7 @@ STRUCTURE_METHODS: dict[str, Function] = {
         unsafe_split_with_sizes vsplit""",
     ),
     **_named(products, "addbmm addmv addr inner renorm vdot"),
-    **_named(searching, "unique unique_consecutive isin"),
+    **_named(searching, "unique unique_consecutive"),
     **_named(spectrogram, "istft stft"),
     **_named(solving, "inverse pinverse"),
 }

@@ -365,8 +365,8 @@ def resize_(input: Tensor, *sizes: Any, memory_format: object = None) -> Tensor:
         raise InPlaceError(message("resize_: cannot be resized", received=kind, fix="use reshape, or clone it first"))
     with held_back():
         value: Tensor = record(_resized, (input,), varargs(sizes))
+        input._trace = input._buffer = input._alias = None  # a result of another size is not written over the old memory
         take_value(input, value)
-        input._alias = None
     return input
 
 
