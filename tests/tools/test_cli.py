@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,13 @@ def test_expected_errors_are_printed_without_a_traceback(monkeypatch: pytest.Mon
     monkeypatch.setattr(info, "describe", failing)
     assert cli.main(["info"]) == 2
     assert capsys.readouterr().err == "trine: no such thing\n"
+
+
+def test_explain_shows_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import sys, trine\nx = trine.ones(3) * 2\nprint(x.sum().item(), sys.argv[1])\n")
+    assert cli.main(["explain", "--show", "fusion", str(program), "argument"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "6.0 argument\n"
+    assert "program:" in shown.err and "program.py:2" in shown.err and "group" in shown.err
+    assert cli.main(["explain", str(tmp_path / "missing.py")]) == 2

@@ -50,7 +50,7 @@ def test_chrome_trace(tmp_path: Path) -> None:
     target = tmp_path / "trace.json"
     profile.export_chrome_trace(target)
     events = json.loads(target.read_text())["traceEvents"]
-    assert len(events) == len(profile.events) and all(e["ph"] == "X" for e in events)
+    assert [e["ph"] for e in events].count("X") == len(profile.events) and [e["ph"] for e in events].count("C") == len(profile.memory)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.json"]
 
 
@@ -79,3 +79,28 @@ def test_explain_shows_every_stage_and_the_line() -> None:
 def test_explain_of_nothing() -> None:
     with pytest.raises(ArgumentError, match="nothing"):
         trine.explain(lambda: 3)
+
+
+def test_gradients_belong_to_lines() -> None:
+    with trine.profiler.profile() as profile:
+        step()
+    assert all(event.sources for event in profile.events if "dot" in event.operations)
+
+
+def test_work_and_memory() -> None:
+    a, b = trine.randn(32, 64), trine.randn(64, 16)
+    trine.synchronize()
+    with trine.profiler.profile() as profile:
+        held = (a @ b).exp()
+        trine.synchronize()
+    assert sum(event.flops for event in profile.events) == 2 * 32 * 64 * 16 + 32 * 16
+    assert sum(event.bytes for event in profile.events) >= 4 * (32 * 64 + 64 * 16 + 32 * 16)
+    assert profile.peak_bytes >= 4 * (32 * 64 + 64 * 16 + held.numel())
+    assert profile.memory_table(5).count("\n") >= 2 and "peak" in profile.memory_table()
+    text = profile.roofline(by="kernel", machine=trine.profiler.Machine(1e11, 1e10))
+    assert "GFLOP/s" in text and "100 GFLOP/s in matrix products, 10.0 GB/s" in text
+
+
+def test_measured_machine() -> None:
+    machine = trine.profiler.measure_machine()
+    assert machine.flops > 0 and machine.bandwidth > 0 and machine is trine.profiler.measure_machine()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from trine.autograd.rules import RULES
 from trine.core import build
-from trine.core.graph import Node
+from trine.core.graph import Node, context
 from trine.errors import GradientError
 
 SOURCES = frozenset(("input", "scalar", "const", "iota"))
@@ -85,8 +85,21 @@ def gradient(
     Raises:
         GradientError: a primitive on the way has no gradient rule.
     """
-    overrides = overrides or {}
-    hooks = hooks or {}
+    before = context.source
+    try:
+        return _gradient(outputs, output_gradients, inputs, overrides or {}, hooks or {}, observe)
+    finally:
+        context.source = before
+
+
+def _gradient(
+    outputs: Sequence[Node],
+    output_gradients: Sequence[Node],
+    inputs: Sequence[Node],
+    overrides: Overrides,
+    hooks: Mapping[Node, Hook],
+    observe: Observer | None,
+) -> list[Node | None]:
     order = _differentiable_order(outputs, overrides)
     leading = set(inputs)
     for node in order:
@@ -102,6 +115,7 @@ def gradient(
         node_gradient = gradients.get(node)
         if node_gradient is None:
             continue
+        context.source = node.source or context.source  # a gradient belongs to the line of what it is the gradient of
         if node in hooks:
             node_gradient = gradients[node] = hooks[node](node_gradient)
         override = overrides.get(node)

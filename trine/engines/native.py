@@ -46,6 +46,11 @@ class NativeExecutable:
             scalars = scalars[: self._num_scalars]
         return self.plan.run(inputs, scalars, finished)
 
+    @property
+    def working_bytes(self) -> int:
+        """Memory of temporaries while it runs."""
+        return self.plan.working_bytes
+
     def profile(
         self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()
     ) -> tuple[list[Buffer], list[tuple[Timing, tuple[Node, ...]]]]:

@@ -225,6 +225,11 @@ class Plan:
             if step():
                 raise_status(frame.status_words(), self.status_sources)
 
+    @property
+    def working_bytes(self) -> int:
+        """Memory that a run takes beside its inputs and outputs, on the current number of threads."""
+        return self._arena_bytes + self._scratch_bytes * (pool.num_threads if self._parallel else 1)
+
     def profile(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> tuple[list[Buffer], list[Timing]]:
         """Run the plan command by command and return its outputs and what each command took (about 1 us of it for the measurement)."""
         arguments = (self._arena_bytes, self._scratch_bytes, self.scalar_kinds, self.status_sources, self.keep)

@@ -15,12 +15,13 @@ INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; `run` in the parsed options is the command's function."""
-    from trine.tools import demo
+    from trine.tools import demo, explain
 
     parser = argparse.ArgumentParser(prog="trine", description="Trine: dynamic programs that run as compiled static graphs.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module, summary in (
         ("demo", demo, "train a network on real digits, check it, draw a picture"),
+        ("explain", explain, "run a program and show what its recordings become"),
         ("info", info, "show the version, the engine, the target, the threads and the caches"),
     ):
         command = commands.add_parser(name, help=summary)
