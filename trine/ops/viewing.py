@@ -17,7 +17,7 @@ from trine.ops.promotion import with_zero_gradient
 from trine.shapes import canonical_axis
 from trine.tensor import Tensor, record, record_view
 from trine.tensor.alias import VIEW_INVERSES, take_value, whole_of, write_through
-from trine.tensor.recorder import held_back
+from trine.tensor.recorder import held_back, local
 from trine.tensor.view_layout import VIEW_LAYOUTS, ViewLayout, layout_of
 
 __all__ = [
@@ -365,7 +365,8 @@ def resize_(input: Tensor, *sizes: Any, memory_format: object = None) -> Tensor:
         raise InPlaceError(message("resize_: cannot be resized", received=kind, fix="use reshape, or clone it first"))
     with held_back():
         value: Tensor = record(_resized, (input,), varargs(sizes))
-        input._trace = input._buffer = input._alias = None  # a result of another size is not written over the old memory
+        input._trace = input._buffer = input._alias = None
+        local.trace.donors.pop(id(input), None)  # a result of another size is not written over the old memory
         take_value(input, value)
     return input
 
