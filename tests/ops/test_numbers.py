@@ -142,3 +142,19 @@ def test_moving_and_casting() -> None:
     assert x.to(memory_format=trine.contiguous_format) is x and x.layout is trine.strided
     with pytest.raises(DTypeError, match="an argument does not fit"):
         x.to(1.5)
+
+
+def test_complex_sums_of_exponentials() -> None:
+    z = np.array([0.3 + 1j, -2.0 - 0.5j, 1.0 + 0.1j])
+    check(trine.logsumexp, torch.logsumexp, z, 0)
+    check(trine.logaddexp, torch.logaddexp, z, z[::-1].copy())
+    check(trine.logcumsumexp, torch.logcumsumexp, z, 0)
+    check(trine.float_power, torch.float_power, z.astype(np.complex64), 2)
+
+
+def test_bytes_stay_bytes() -> None:
+    x = np.array([[1, 0], [200, 100]], np.uint8)
+    check(trine.all, torch.all, x, 1)
+    check(trine.any, torch.any, x)
+    check(trine.trapezoid, torch.trapezoid, x, x[::-1].copy())
+    check(trine.cumulative_trapezoid, torch.cumulative_trapezoid, x, x)

@@ -54,3 +54,13 @@ def test_bad_parameters() -> None:
         trine.zeros(2, dtype=trine.int64).cauchy_()
     with pytest.raises(DTypeError):
         trine.poisson(trine.arange(3))
+
+
+@pytest.mark.parametrize("dtype", [trine.complex64, trine.complex128])
+def test_complex_numbers(dtype: trine.dtype) -> None:
+    drawn = trine.randn(COUNT, dtype=dtype)
+    assert drawn.dtype is dtype and abs(drawn.abs().square().mean().item() - 1) < 0.03
+    assert abs(drawn.real.var().item() - 0.5) < 0.02 and abs((drawn.real * drawn.imag).mean().item()) < 0.02
+    uniform = trine.rand_like(drawn)
+    assert uniform.imag.min() >= 0 and uniform.real.max() < 1 and abs(uniform.imag.mean().item() - 0.5) < 0.01
+    assert trine.zeros(3, dtype=dtype).normal_(2 + 1j, 0.0).tolist() == [2 + 1j] * 3

@@ -175,6 +175,11 @@ def _hypot(x: Node, y: Node) -> Node:
 def logaddexp_nodes(x: Node, y: Node) -> Node:
     """Return log(exp(x) + exp(y)) of promoted operands, without overflow."""
     x, y = promote_float(x, y)
+    if x.dtype.is_complex:
+        is_first = b.ge(b.real(x), b.real(y))
+        large, small = b.where(is_first, x, y), b.where(is_first, y, x)
+        flat = b.bitwise_and(b.eq(x, y), b.isinf(x))
+        return b.add(large, b.log1p(b.exp(b.where(flat, number(0, x), b.sub(small, large)))))
     large = b.maximum(x, y)
     # Equal infinities: their difference would be NaN.
     difference = b.where(b.eq(x, y), number(0, x), b.neg(b.abs(b.sub(x, y))))
@@ -444,11 +449,12 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
 
 
 def _float_power(x: Node, y: Node) -> Node:
-    return b.pow(as_dtype(x, dtypes.float64), as_dtype(y, dtypes.float64))
+    wide = dtypes.complex128 if x.dtype.is_complex or y.dtype.is_complex else dtypes.float64
+    return b.pow(as_dtype(x, wide), as_dtype(y, wide))
 
 
 def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
-    """Return ``input ** exponent`` computed in float64.
+    """Return ``input ** exponent`` computed in float64, or in complex128.
 
     Example:
         >>> import trine

@@ -10,7 +10,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import ArgumentError, ShapeError, message
 from trine.ops.arguments import hashable_dim, write_out
-from trine.ops.promotion import as_dtype, as_float, number, promote, promote_float
+from trine.ops.promotion import as_dtype, as_float, number, promote
 from trine.shapes import canonical_axes, canonical_axis
 from trine.tensor import Tensor, record
 
@@ -87,13 +87,6 @@ def diff(
 # --- the trapezoidal rule -----------------------------------------------------------------------------------------------------------
 
 
-def _areas(y: Node, spacing: Node, axis: int) -> Node:
-    """Return the area above each interval, for the spacing or the positions of the samples."""
-    later, earlier = neighbours(y, axis)
-    pairs = b.add(later, earlier)
-    return b.mul(b.mul(pairs, spacing), number(0.5, y))
-
-
 def _spacing(x: Node, y: Node, axis: int) -> Node:
     """Return the distances of the positions `x`, which lie along `axis` of `y` or broadcast with it."""
     rank = len(y.shape)
@@ -107,24 +100,32 @@ def _spacing(x: Node, y: Node, axis: int) -> Node:
     return b.sub(later, earlier)
 
 
-def _trapezoid_areas(y: Node, x: Node | None, dx: float | None, dim: int, op: str) -> tuple[Node, int]:
+def _double_areas(y: Node, x: Node | None, dx: float | None, dim: int, op: str) -> tuple[Node, int]:
+    """Return twice the area above each interval, and the axis. Integers with positions are added as integers, as in PyTorch."""
     axis = canonical_axis(dim, len(y.shape), op)
     if x is not None:
-        y, x = promote_float(y, x)
-        return _areas(y, _spacing(x, y, axis), axis), axis
+        y, x = promote(y, x)
+        later, earlier = neighbours(y, axis)
+        areas = b.mul(b.add(later, earlier), _spacing(x, y, axis))
+        return areas if areas.dtype.is_differentiable else as_dtype(areas, dtypes.int64), axis + len(areas.shape) - len(y.shape)
     y = as_float(y)
-    return _areas(y, number(dx or 0.0, y), axis), axis
+    later, earlier = neighbours(y, axis)
+    return b.mul(b.add(later, earlier), number(dx or 0.0, y)), axis
+
+
+def _half(x: Node) -> Node:
+    x = as_float(x)
+    return b.mul(x, number(0.5, x))
 
 
 def _total(y: Node, x: Node | None, dx: float | None, dim: int) -> Node:
-    areas, axis = _trapezoid_areas(y, x, dx, dim, "trapezoid")
-    axis += len(areas.shape) - len(y.shape)
-    return b.squeeze(b.sum(areas, (axis,)), axis)
+    areas, axis = _double_areas(y, x, dx, dim, "trapezoid")
+    return _half(b.squeeze(b.sum(areas, (axis,)), axis))
 
 
 def _running(y: Node, x: Node | None, dx: float | None, dim: int) -> Node:
-    areas, axis = _trapezoid_areas(y, x, dx, dim, "cumulative_trapezoid")
-    return b.cumsum(areas, axis + len(areas.shape) - len(y.shape), False)
+    areas, axis = _double_areas(y, x, dx, dim, "cumulative_trapezoid")
+    return _half(b.cumsum(areas, axis, False))
 
 
 def _total_of_positions(y: Node, x: Node, dim: int) -> Node:

@@ -96,9 +96,9 @@ def integer_nodes(seed: Node, offset: Node, low: Node, high: Node, shape: tuple[
 # --- functions --------------------------------------------------------------------------------------------------------------------------
 
 
-def _float_dtype(op: str, dtype: DType | None) -> DType:
+def _float_dtype(op: str, dtype: DType | None, with_complex: bool = False) -> DType:
     dtype = defaults.dtype if dtype is None else dtype
-    if not dtype.is_floating_point:
+    if not dtype.is_floating_point and not (with_complex and dtype.is_complex):
         raise DTypeError(
             message(f"{op}: not a floating point dtype", received=dtype.name, expected="float16, bfloat16, float32 or float64")
         )
@@ -111,13 +111,34 @@ def _finish(result: Tensor, requires_grad: bool, out: Tensor | None = None) -> T
     return result.requires_grad_() if requires_grad else result
 
 
+def _from_parts(parts: Node) -> Node:
+    """Return complex numbers from a first axis of real and imaginary parts."""
+    dtype = dtypes.COMPLEX_OF[parts.dtype]
+    rest = (0,) * (len(parts.shape) - 1)
+    real, imaginary = (b.reshape(b.slice(parts, (k, *rest), (k + 1, *parts.shape[1:])), parts.shape[1:]) for k in (0, 1))
+    return b.add(b.cast(real, dtype), b.mul(b.cast(imaginary, dtype), b.const(1j, dtype)))
+
+
+def _complex_normal(parts: Node, mean: Node, scale: Node) -> Node:
+    # Each part has half of the variance.
+    values = _from_parts(b.mul(parts, as_dtype(scale, parts.dtype)))
+    return b.add(values, as_dtype(mean, values.dtype))
+
+
 def _uniform(shape: tuple[int, ...], dtype: DType, low: float, high: float, generator: Generator | None) -> Tensor:
+    if dtype.is_complex:
+        joined: Tensor = record(_from_parts, (_uniform((2, *shape), dtypes.REAL_OF[dtype], low, high, generator),))
+        return joined
     seed, offset = stream(num_words(shape, dtype), generator)
     result: Tensor = record(_scaled_uniform, (seed, offset, float(low), float(high)), shape, dtype)
     return result
 
 
 def _normal(shape: tuple[int, ...], dtype: DType, mean: Any, std: Any, generator: Generator | None) -> Tensor:
+    if dtype.is_complex:
+        parts = _normal((2, *shape), dtypes.REAL_OF[dtype], 0.0, 1.0, generator)
+        joined: Tensor = record(_complex_normal, (parts, mean, std * math.sqrt(0.5)))
+        return joined
     seed, offset = stream(num_words(shape, dtype, pairs=True), generator)
     result: Tensor = record(_scaled_normal, (seed, offset, mean, std), shape, dtype)
     return result
@@ -141,7 +162,7 @@ def rand(
         trine.Size([2, 3])
     """
     check_options(dtype, device)
-    return _finish(_uniform(varargs(size), _float_dtype("rand", dtype), 0.0, 1.0, generator), requires_grad, out)
+    return _finish(_uniform(varargs(size), _float_dtype("rand", dtype, True), 0.0, 1.0, generator), requires_grad, out)
 
 
 def randn(
@@ -162,7 +183,7 @@ def randn(
         trine.Size([2, 3])
     """
     check_options(dtype, device)
-    return _finish(_normal(varargs(size), _float_dtype("randn", dtype), 0.0, 1.0, generator), requires_grad, out)
+    return _finish(_normal(varargs(size), _float_dtype("randn", dtype, True), 0.0, 1.0, generator), requires_grad, out)
 
 
 def randint(
@@ -226,7 +247,7 @@ def rand_like(
         trine.Size([2, 3])
     """
     check_options(dtype, device)
-    return _finish(_uniform(tuple(input.shape), _float_dtype("rand_like", dtype or input.dtype), 0.0, 1.0, generator), requires_grad)
+    return _finish(_uniform(tuple(input.shape), _float_dtype("rand_like", dtype or input.dtype, True), 0.0, 1.0, generator), requires_grad)
 
 
 def randn_like(
@@ -247,7 +268,7 @@ def randn_like(
         trine.Size([2, 3])
     """
     check_options(dtype, device)
-    return _finish(_normal(tuple(input.shape), _float_dtype("randn_like", dtype or input.dtype), 0.0, 1.0, generator), requires_grad)
+    return _finish(_normal(tuple(input.shape), _float_dtype("randn_like", dtype or input.dtype, True), 0.0, 1.0, generator), requires_grad)
 
 
 def randint_like(
@@ -282,7 +303,7 @@ def uniform_like(input: Tensor, low: float = 0.0, high: float = 1.0, generator: 
         >>> bool((trine.ops.random.uniform_like(trine.zeros(5), 2.0, 3.0) >= 2).all())
         True
     """
-    return _uniform(tuple(input.shape), _float_dtype("uniform", input.dtype), low, high, generator)
+    return _uniform(tuple(input.shape), _float_dtype("uniform", input.dtype, True), low, high, generator)
 
 
 def normal_like(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -295,7 +316,13 @@ def normal_like(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator
     """
     if std < 0:
         raise ArgumentError(message("normal: the standard deviation is negative", received=std, expected="0 or more"))
-    return _normal(tuple(input.shape), _float_dtype("normal", input.dtype), float(mean), float(std), generator)
+    return _normal(
+        tuple(input.shape),
+        _float_dtype("normal", input.dtype, True),
+        mean if input.dtype.is_complex else float(mean),
+        float(std),
+        generator,
+    )
 
 
 def normal(

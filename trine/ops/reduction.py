@@ -64,7 +64,7 @@ def accumulator(x: Node, dtype: DType | None) -> Node:
 def _sum(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Node:
     axes = axes_of(x, dim, "sum")
     if dtype is dtypes.bool_:
-        return _any(x, dim, keepdim)
+        return as_dtype(_any(x, dim, keepdim), dtype)
     return drop_axes(b.sum(accumulator(x, dtype), axes), axes, keepdim)
 
 
@@ -158,7 +158,7 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTy
 def _prod(x: Node, dim: StaticDim, keepdim: bool, dtype: DType | None) -> Node:
     axes = axes_of(x, dim, "prod")
     if dtype is dtypes.bool_:
-        return _all(x, dim, keepdim)
+        return as_dtype(_all(x, dim, keepdim), dtype)
     return drop_axes(b.prod(accumulator(x, dtype), axes), axes, keepdim)
 
 
@@ -348,9 +348,9 @@ def _logsumexp(x: Node, dim: StaticDim, keepdim: bool) -> Node:
     axes = axes_of(x, dim, "logsumexp")
     if 0 in x.shape:
         return drop_axes(b.log(b.sum(b.exp(x), axes)), axes, keepdim)
-    largest = b.stop_gradient(b.max(x, axes))
+    largest = b.stop_gradient(b.max(b.real(x), axes))
     # An infinite maximum would make inf - inf.
-    largest = b.where(b.isfinite(largest), largest, number(0, x))
+    largest = as_dtype(b.where(b.isfinite(largest), largest, number(0, largest)), x.dtype)
     return drop_axes(b.add(b.log(b.sum(b.exp(b.sub(x, largest)), axes)), largest), axes, keepdim)
 
 
@@ -453,18 +453,27 @@ def vector_norm(
     return write_out(record(_norm, (x,), float(ord), hashable_dim(dim), keepdim, dtype), out)
 
 
+def _as_truth(result: Node, x: Node) -> Node:
+    """Return a result of `all` or `any`: bool, but uint8 for uint8, as in PyTorch."""
+    return as_dtype(result, dtypes.uint8) if x.dtype is dtypes.uint8 else result
+
+
 def _all(x: Node, dim: StaticDim, keepdim: bool) -> Node:
     axes = axes_of(x, dim, "all")
     if 0 in [x.shape[k] for k in axes]:
-        return drop_axes(b.full(True, tuple([1 if k in axes else s for k, s in enumerate(x.shape)]), dtypes.bool_), axes, keepdim)
-    return drop_axes(b.min(as_bool(x), axes), axes, keepdim)
+        return _as_truth(
+            drop_axes(b.full(True, tuple([1 if k in axes else s for k, s in enumerate(x.shape)]), dtypes.bool_), axes, keepdim), x
+        )
+    return _as_truth(drop_axes(b.min(as_bool(x), axes), axes, keepdim), x)
 
 
 def _any(x: Node, dim: StaticDim, keepdim: bool) -> Node:
     axes = axes_of(x, dim, "any")
     if 0 in [x.shape[k] for k in axes]:
-        return drop_axes(b.full(False, tuple([1 if k in axes else s for k, s in enumerate(x.shape)]), dtypes.bool_), axes, keepdim)
-    return drop_axes(b.max(as_bool(x), axes), axes, keepdim)
+        return _as_truth(
+            drop_axes(b.full(False, tuple([1 if k in axes else s for k, s in enumerate(x.shape)]), dtypes.bool_), axes, keepdim), x
+        )
+    return _as_truth(drop_axes(b.max(as_bool(x), axes), axes, keepdim), x)
 
 
 @numpy_names
