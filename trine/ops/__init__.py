@@ -144,6 +144,7 @@ from trine.ops.creation import (
 )
 from trine.ops.decomposition import *  # noqa: F403
 from trine.ops.decomposition import __all__ as _decomposition
+from trine.ops.distance import cosine_similarity, pairwise_distance
 from trine.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, feature_dropout
 from trine.ops.dtype_info import can_cast, finfo, iinfo, promote_types, result_type
 from trine.ops.einsum import *  # noqa: F403
@@ -259,23 +260,24 @@ from trine.ops.joining import (
 from trine.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cosine_embedding_loss,
-    cosine_similarity,
     cross_entropy,
     gaussian_nll_loss,
-    hinge_embedding_loss,
     huber_loss,
     kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
     nll_loss,
-    pairwise_distance,
     poisson_nll_loss,
     smooth_l1_loss,
+)
+from trine.ops.loss_margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
     soft_margin_loss,
     triplet_margin_loss,
 )
+from trine.ops.loss_sequence import ctc_loss
 from trine.ops.matrix import *  # noqa: F403
 from trine.ops.matrix import __all__ as _matrix
 from trine.ops.movement import (
@@ -426,7 +428,8 @@ __all__ = [
     "clamp_max", "clamp_min", "clip", "clone", "column_stack", "complex", "concat", "concatenate", "conj",
     "constant_pad_nd", "conj_physical", "conv1d",
     "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh", "cosine_embedding_loss",
-    "cosine_similarity", "count_nonzero", "cross_entropy", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "deg2rad",
+    "cosine_similarity", "count_nonzero", "cross_entropy", "ctc_loss",
+    "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "deg2rad",
     "diag", "diag_embed", "diagonal", "diff", "digamma", "div", "divide", "dot", "dropout", "dropout1d", "dropout2d", "dropout3d",
     "dstack", "elu", "embedding", "empty", "empty_like", "empty_permuted", "empty_strided", "eq", "equal", "erf", "erfc",
     "erfinv", "exp", "exp2", "expm1", "eye", "feature_alpha_dropout", "feature_dropout", "fill", "finfo", "fix", "flatten",

@@ -9,12 +9,12 @@ from typing import Any
 
 from trine.core import build as b
 from trine.core.graph import Node
-from trine.errors import DTypeError, ShapeError, message
+from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.ops.activation import log_sigmoid_nodes, log_softmax_nodes
+from trine.ops.contraction import linear_nodes
 from trine.ops.creation import full_like
 from trine.ops.loss_nodes import check_reduction, nll_nodes, reduce_nodes, soft_cross_entropy_nodes
-from trine.ops.promotion import as_dtype, number, promote_pair, size
-from trine.ops.reduction import norm_keeping_axes
+from trine.ops.promotion import as_dtype, number, promote_float, promote_pair, size
 from trine.tensor import Tensor, record
 
 Elementwise = Callable[..., Node]
@@ -68,18 +68,37 @@ def mse_loss(
     return result
 
 
-def _weighted_mse(x: Node, y: Node, weight: Node, reduction: str) -> Node:
-    losses = b.mul(_squared_error(*promote_pair(x, y)), weight)
-    if reduction != "mean":
-        return reduce_nodes(losses, reduction)
-    return b.div(reduce_nodes(losses, "sum"), reduce_nodes(b.expand(weight, losses.shape), "sum"))
+def _weighted(function: Elementwise, by_weight: bool = True) -> Elementwise:
+    """Return the builder of a weighted elementwise loss; its mean divides by the sum of the weights, or by the number of elements."""
+
+    def builder(x: Node, y: Node, weight: Node, reduction: str, *attrs: Any) -> Node:
+        losses = b.mul(function(*promote_pair(x, y), *attrs), weight)
+        if reduction != "mean" or not by_weight:
+            return reduce_nodes(losses, reduction)
+        return b.div(reduce_nodes(losses, "sum"), reduce_nodes(b.expand(weight, losses.shape), "sum"))
+
+    return builder
 
 
-_l1 = _elementwise_loss(lambda x, y: b.abs(b.sub(x, y)))
+_weighted_mse = _weighted(_squared_error)
 
 
-def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
-    """Return the absolute differences.
+def _absolute_error(x: Node, y: Node) -> Node:
+    return b.abs(b.sub(x, y))
+
+
+_l1, _weighted_l1 = _elementwise_loss(_absolute_error), _weighted(_absolute_error)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Return the absolute differences, weighted if a weight is given.
 
     Example:
         >>> import trine
@@ -88,7 +107,10 @@ def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, red
     """
     reduction = check_reduction("l1_loss", reduction, size_average, reduce)
     _warn_if_broadcast("l1_loss", input, target)
-    result: Tensor = record(_l1, (input, target), reduction)
+    if weight is not None:
+        result: Tensor = record(_weighted_l1, (input, target, weight), reduction)
+    else:
+        result = record(_l1, (input, target), reduction)
     return result
 
 
@@ -115,6 +137,8 @@ def smooth_l1_loss(
     """
     reduction = check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     _warn_if_broadcast("smooth_l1_loss", input, target)
+    if beta < 0:
+        raise ArgumentError(message("smooth_l1_loss does not support negative values for beta", received=beta))
     result: Tensor = record(_smooth, (input, target), reduction, float(beta))
     return result
 
@@ -127,11 +151,11 @@ def _huber(x: Node, y: Node, delta: float) -> Node:
     return b.where(b.le(distance, limit), b.mul(half, b.mul(distance, distance)), large)
 
 
-_huber_loss = _elementwise_loss(_huber)
+_huber_loss, _weighted_huber = _elementwise_loss(_huber), _weighted(_huber, by_weight=False)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """Return ``0.5 * d**2`` for differences d up to `delta`, ``delta * (|d| - 0.5 * delta)`` above.
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
+    """Return ``0.5 * d**2`` for differences d up to `delta`, ``delta * (|d| - 0.5 * delta)`` above; weighted if a weight is given.
 
     Example:
         >>> import trine
@@ -140,7 +164,12 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     """
     check_reduction("huber_loss", reduction)
     _warn_if_broadcast("huber_loss", input, target)
-    result: Tensor = record(_huber_loss, (input, target), reduction, float(delta))
+    if delta <= 0:
+        raise ArgumentError(message("huber_loss does not support non-positive values for delta", received=delta))
+    if weight is not None:
+        result: Tensor = record(_weighted_huber, (input, target, weight), reduction, float(delta))
+    else:
+        result = record(_huber_loss, (input, target), reduction, float(delta))
     return result
 
 
@@ -285,8 +314,6 @@ def cross_entropy(
 
 def raise_smoothing(value: float) -> None:
     """Raise the error for an impossible label_smoothing."""
-    from trine.errors import ArgumentError
-
     raise ArgumentError(message("cross_entropy: impossible label_smoothing", received=value, expected="a number from 0 to 1"))
 
 
@@ -354,68 +381,6 @@ def kl_div(
     return result
 
 
-def _soft_margin(x: Node, y: Node) -> Node:
-    return b.neg(log_sigmoid_nodes(b.mul(x, y)))
-
-
-_soft_margin_loss = _elementwise_loss(_soft_margin)
-
-
-def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Return ``log(1 + exp(-target * input))`` for targets 1 and -1.
-
-    Example:
-        >>> import trine
-        >>> trine.nn.functional.soft_margin_loss(trine.tensor([0.]), trine.tensor([1.]))
-        tensor(0.6931)
-    """
-    check_reduction("soft_margin_loss", reduction)
-    result: Tensor = record(_soft_margin_loss, (input, target), reduction)
-    return result
-
-
-def _positive(x: Node) -> Node:
-    zero = number(0, x)
-    return b.where(b.le(x, zero), zero, x)
-
-
-def _margin_ranking(x: Node, y: Node, target: Node, margin: float, reduction: str) -> Node:
-    return reduce_nodes(_positive(b.add(b.mul(b.neg(target), b.sub(x, y)), number(margin, x))), reduction)
-
-
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean") -> Tensor:
-    """Return ``max(0, -target * (input1 - input2) + margin)``.
-
-    Example:
-        >>> import trine
-        >>> trine.nn.functional.margin_ranking_loss(trine.tensor([1.]), trine.tensor([3.]), trine.tensor([1.]))
-        tensor(2.)
-    """
-    check_reduction("margin_ranking_loss", reduction)
-    result: Tensor = record(_margin_ranking, (input1, input2, target), float(margin), reduction)
-    return result
-
-
-def _hinge_embedding(x: Node, target: Node, margin: float, reduction: str) -> Node:
-    one, zero = number(1, target), number(0, x)
-    near = b.where(b.eq(target, number(-1, target)), zero, x)
-    far = b.where(b.eq(target, one), zero, _positive(b.sub(number(margin, x), x)))
-    return reduce_nodes(b.add(near, far), reduction)
-
-
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean") -> Tensor:
-    """Return the input where the target is 1, and ``max(0, margin - input)`` where it is -1.
-
-    Example:
-        >>> import trine
-        >>> trine.nn.functional.hinge_embedding_loss(trine.tensor([0.25]), trine.tensor([-1.]))
-        tensor(0.75)
-    """
-    check_reduction("hinge_embedding_loss", reduction)
-    result: Tensor = record(_hinge_embedding, (input, target), float(margin), reduction)
-    return result
-
-
 def _gaussian_nll(x: Node, target: Node, variance: Node, full: bool, eps: float, reduction: str) -> Node:
     floor = number(eps, variance)
     # The limit is not differentiated: below it the variance is a constant plus itself, as in PyTorch.
@@ -440,13 +405,15 @@ def gaussian_nll_loss(
     check_reduction("gaussian_nll_loss", reduction)
     if isinstance(var, Tensor) and var.dim() == input.dim() - 1 and var.shape == input.shape[:-1]:
         var = var.unsqueeze(-1)
+    if not isinstance(var, Tensor) and var < 0:
+        raise ArgumentError(message("gaussian_nll_loss: var has negative entry/entries", received=var))
     variance = var if isinstance(var, Tensor) else full_like(input, var)
     result: Tensor = record(_gaussian_nll, (input, target, variance), full, float(eps), reduction)
     return result
 
 
 def _poisson_nll(x: Node, target: Node, log_input: bool, full: bool, eps: float, reduction: str) -> Node:
-    x, target = promote_pair(x, target)
+    x, target = promote_float(x, target)
     losses = b.sub(b.exp(x), b.mul(target, x)) if log_input else b.sub(x, b.mul(target, b.log(b.add(x, number(eps, x)))))
     if full:
         one = number(1, target)
@@ -478,99 +445,72 @@ def poisson_nll_loss(
     return result
 
 
-def _cosine_similarity(x: Node, y: Node, axis: int, eps: float) -> Node:
-    dot = b.sum(b.mul(x, y), (axis,))
-    floor = number(eps, x)
-    x_norm, y_norm = norm_keeping_axes(x, (axis,), 2.0), norm_keeping_axes(y, (axis,), 2.0)
-    product = b.mul(b.where(b.lt(x_norm, floor), floor, x_norm), b.where(b.lt(y_norm, floor), floor, y_norm))
-    return b.squeeze(b.div(dot, product), axis)
+# --- linear and cross entropy in one ----------------------------------------------------------------------------------------------------
 
 
-def _cosine_similarity_along(x: Node, y: Node, dim: int, eps: float) -> Node:
-    from trine.shapes import broadcast, canonical_axis
-
-    x, y = promote_pair(x, y)
-    shape = broadcast("cosine_similarity", x.shape, y.shape)
-    return _cosine_similarity(b.expand(x, shape), b.expand(y, shape), canonical_axis(dim, len(shape), "cosine_similarity"), eps)
-
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Return the cosine of the angle between vectors along an axis; norms count as at least `eps`.
-
-    Example:
-        >>> import trine
-        >>> trine.cosine_similarity(trine.tensor([[3., 4.]]), trine.tensor([[4., 3.]]))
-        tensor([0.96])
-    """
-    result: Tensor = record(_cosine_similarity_along, (x1, x2), dim, float(eps))
-    return result
+def _linear_cross_entropy(*arguments: Any) -> Node:
+    x, matrix, target, *rest, has_bias, has_weight, ignore_index, reduction, smoothing = arguments
+    bias = rest[0] if has_bias else None
+    weights = rest[has_bias:]
+    num_classes, *features, width = matrix.shape
+    logits = linear_nodes(x, b.reshape(matrix, (-1, width)))
+    if bias is not None:
+        logits = b.add(logits, b.reshape(bias, (-1,)))
+    logits = b.reshape(logits, (*x.shape[:-1], num_classes, *features))
+    return _cross_entropy(logits, target, *(weights if has_weight else ()), ignore_index, reduction, smoothing)
 
 
-def _cosine_embedding(x: Node, y: Node, target: Node, margin: float, reduction: str) -> Node:
-    cosine = _cosine_similarity(x, y, len(x.shape) - 1, 1e-6)
-    one, zero = number(1, target), number(0, cosine)
-    near = b.where(b.eq(target, one), b.sub(number(1, cosine), cosine), zero)
-    far = b.where(b.eq(target, number(-1, target)), _positive(b.sub(cosine, number(margin, cosine))), zero)
-    return reduce_nodes(b.add(near, far), reduction)
-
-
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean") -> Tensor:
-    """Return ``1 - cos`` where the target is 1, and ``max(0, cos - margin)`` where it is -1.
-
-    Example:
-        >>> import trine
-        >>> trine.nn.functional.cosine_embedding_loss(trine.tensor([[1., 0.]]), trine.tensor([[0., 1.]]), trine.tensor([1.]))
-        tensor(1.)
-    """
-    check_reduction("cosine_embedding_loss", reduction)
-    result: Tensor = record(_cosine_embedding, (input1, input2, target), float(margin), reduction)
-    return result
-
-
-def _pairwise_distance(x: Node, y: Node, p: float, eps: float, keepdim: bool) -> Node:
-    difference = b.add(b.sub(x, y), number(eps, x))
-    axis = len(difference.shape) - 1
-    distance = norm_keeping_axes(difference, (axis,), p)
-    return distance if keepdim else b.squeeze(distance, axis)
-
-
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """Return the p-norm of the differences along the last axis.
-
-    Example:
-        >>> import trine
-        >>> trine.nn.functional.pairwise_distance(trine.tensor([[3., 0.]]), trine.tensor([[0., 4.]]))
-        tensor([5.])
-    """
-    result: Tensor = record(_pairwise_distance, (x1, x2), float(p), float(eps), keepdim)
-    return result
-
-
-def _triplet(anchor: Node, positive: Node, negative: Node, margin: float, p: float, eps: float, swap: bool, reduction: str) -> Node:
-    near, far = _pairwise_distance(anchor, positive, p, eps, False), _pairwise_distance(anchor, negative, p, eps, False)
-    if swap:
-        far = b.minimum(far, _pairwise_distance(positive, negative, p, eps, False))
-    return reduce_nodes(_positive(b.add(b.sub(near, far), number(margin, near))), reduction)
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2,
-    eps: float = 1e-6,
-    swap: bool = False,
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
     reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: object = None,
 ) -> Tensor:
-    """Return ``max(0, |anchor - positive| - |anchor - negative| + margin)``.
+    """Return the cross entropy of the logits ``linear(input, linear_weight, linear_bias)``.
+
+    Args:
+        input: (N, in_features) or (in_features,). linear_weight: (C, *, in_features). linear_bias: (C, *). options: accepted.
+        The others are those of `cross_entropy`.
+
+    Raises:
+        RuntimeError: sizes that do not fit.
 
     Example:
         >>> import trine
-        >>> x = trine.tensor([[0., 0.]])
-        >>> trine.nn.functional.triplet_margin_loss(x, x, trine.tensor([[3., 4.]]), margin=6.0)
-        tensor(1.)
+        >>> trine.nn.functional.linear_cross_entropy(trine.ones(2, 3), trine.zeros(4, 3), trine.tensor([1, 3]))
+        tensor(1.3863)
     """
-    check_reduction("triplet_margin_loss", reduction)
-    result: Tensor = record(_triplet, (anchor, positive, negative), float(margin), float(p), float(eps), swap, reduction)
+    check_reduction("linear_cross_entropy", reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise_smoothing(label_smoothing)
+    _check_linear(input, linear_weight, linear_bias)
+    logits = (*input.shape[:-1], *linear_weight.shape[:-1])
+    if tuple(target.shape) == logits and ignore_index is not None:
+        what = "linear_cross_entropy: ignore_index cannot be specified when target contains probabilities"
+        raise ShapeError(message(what, received=ignore_index))
+    operands = tuple([t for t in (input, linear_weight, target, linear_bias, weight) if t is not None])
+    ignored = -100 if ignore_index is None else ignore_index
+    flags = (linear_bias is not None, weight is not None, ignored, reduction, float(label_smoothing))
+    result: Tensor = record(_linear_cross_entropy, operands, *flags)
     return result
+
+
+def _check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    problem = ""
+    if input.dim() not in (1, 2) or weight.dim() < 2:
+        problem = f"input {tuple(input.shape)}, weight {tuple(weight.shape)}"
+    elif input.shape[-1] != weight.shape[-1]:
+        problem = f"{input.shape[-1]} and {weight.shape[-1]} features"
+    elif bias is not None and bias.shape != weight.shape[:-1]:
+        problem = f"bias {tuple(bias.shape)}, weight {tuple(weight.shape)}"
+    elif input.dim() == 1 and weight.dim() > 2:
+        problem = f"input {tuple(input.shape)} without a batch, weight {tuple(weight.shape)}"
+    if problem:
+        expected = "input (N, in_features) or (in_features,), weight (C, *, in_features), bias (C, *)"
+        raise ShapeError(message("linear_cross_entropy: sizes do not fit", received=problem, expected=expected))
