@@ -28,6 +28,7 @@ MODULES = (
     "data",
     "distributed",
     "fft",
+    "func",
     "fx",
     "hub",
     "jit",

@@ -69,6 +69,7 @@ from trine.tensor.layout import (
 )
 from trine.tensor.printing import set_printoptions
 from trine.tensor.size import Size
+from trine.tensor.vmap import vmap
 
 if TYPE_CHECKING:  # found by `trine.__getattr__`, which loads their modules with the first use
     from trine.amp import autocast as autocast
@@ -217,6 +218,7 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "vmap",
     "autocast",
     "autocast_decrement_nesting",
     "autocast_increment_nesting",

@@ -16,7 +16,7 @@ import pytest
 PINNED = Path(__file__).with_name("namespace.txt")
 MODULES = """trine trine.fft trine.linalg trine.masked trine.signal.windows
 trine.nn trine.nn.functional trine.nn.init trine.optim trine.serialization
-trine.utils trine.utils.checkpoint trine.utils.data trine.nn.utils.rnn
+trine.utils trine.utils.checkpoint trine.utils.data trine.func trine.nn.utils.rnn
 trine.nn.utils trine.nn.utils.parametrize trine.nn.utils.parametrizations trine.nn.utils.prune
 trine.backends trine.distributed trine.fx trine.hub trine.jit trine.nn.parallel trine.testing""".split()
 

@@ -230,3 +230,12 @@ def test_arrays_share_memory_with_views(data: st.DataObject) -> None:
                 array[position] = 7.5
         np.testing.assert_array_equal(arrays[0], arrays[1])
         same(handles)
+
+
+def test_a_base_written_through_a_view_is_computed_with_the_recording() -> None:
+    for lib in (trine, torch):
+        x, y = lib.arange(12.0).reshape(3, 4), lib.ones(2, 2)
+        part = x.clone()
+        part[1:, ::2] = y
+        assert (x * 2).tolist()[0] == [0.0, 2.0, 4.0, 6.0]
+        assert part.tolist() == [[0.0, 1.0, 2.0, 3.0], [1.0, 5.0, 1.0, 7.0], [1.0, 9.0, 1.0, 11.0]]

@@ -81,6 +81,31 @@ def topological_order(outputs: Iterable[Node]) -> list[Node]:
     return order
 
 
+def substitute(outputs: Sequence[Node | None], mapping: dict[Node, Node]) -> list[Node | None]:
+    """Return the outputs with nodes replaced as `mapping` says (extended with every node that had to be remade)."""
+    for root in outputs:
+        if root is None or root in mapping:
+            continue
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if node in mapping:
+                stack.pop()
+                continue
+            missing = [i for i in node.inputs if i not in mapping]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            operands = tuple(mapping[i] for i in node.inputs)
+            if all(a is b for a, b in zip(operands, node.inputs, strict=True)):
+                mapping[node] = node
+            else:
+                requires_grad = context.grad_enabled and node.requires_grad and any(o.requires_grad for o in operands)
+                mapping[node] = Node(node.op, operands, node.attrs, node.shape, node.dtype, requires_grad, node.source)
+    return [None if o is None else mapping[o] for o in outputs]
+
+
 def format_graph(outputs: Sequence[Node]) -> str:
     """Return the graph as text, one node a line: ``%3 = add(%1, %2) : float32[4, 5]  # model.py:12``."""
     number: dict[Node, int] = {}

@@ -155,8 +155,8 @@ def write_outs(results: Any, out: Sequence[Tensor] | None) -> Any:
 
 
 def carries_gradient(x: Node) -> bool:
-    """Return whether gradients are recorded for what is computed from a node."""
-    return x.requires_grad and context.grad_enabled
+    """Return whether gradients are recorded for what is computed from a node, or tangents may be asked for."""
+    return (x.requires_grad and context.grad_enabled) or bool(local.levels)
 
 
 def singular_values(x: Node) -> Node:

@@ -25,6 +25,8 @@ from trine.tensor.recorder import local
 def stream(count: int, generator: Generator | None = None) -> tuple[int, int]:
     """Return seed and offset for `count` random words, and move the generator past them."""
     source = default_generator if generator is None else generator
+    for level in local.levels:
+        count = level.random_words(count)
     drawn = source.seed_operand, source.reserve(count)
     if local.capture is not None:
         local.capture.draws.append((source, count, *drawn))

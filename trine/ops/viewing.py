@@ -272,7 +272,8 @@ VIEW_INVERSES[view_dtype] = _write_dtype
 
 
 def _dtype_layout(layout: ViewLayout, result: Node, dtype: DType) -> ViewLayout:
-    return ViewLayout.row_major(result.shape)
+    whole = ViewLayout.row_major(result.shape)
+    return ViewLayout(whole.shape, whole.strides, 0, False)  # its place is counted in elements of another size
 
 
 VIEW_LAYOUTS[view_dtype] = _dtype_layout

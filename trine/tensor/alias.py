@@ -22,6 +22,7 @@ from trine.tensor.recorder import WRITE, held_back, local, record
 
 if TYPE_CHECKING:
     from trine.runtime.memory import Buffer
+    from trine.tensor.recorder import Trace
     from trine.tensor.tensor import Tensor
 
 Step = tuple[Callable[..., Node], tuple[Any, ...]]
@@ -34,13 +35,15 @@ class AliasGroup:
         base: holds the base value; a handle of its own, so that members and group form no reference cycle.
         version: number of writes so far.
         members: weak references to the members.
+        listed_in: the recording that computes the base for its own sake, because it was written there.
     """
 
-    __slots__ = ("base", "version", "members", "limit")
+    __slots__ = ("base", "version", "members", "listed_in", "limit")
 
     def __init__(self, tensor: Tensor) -> None:
         self.base = share_value(tensor, is_listed=False)
         self.version = 0
+        self.listed_in: Trace | None = None
         self.members: list[weakref.ref[Handle]] = [weakref.ref(tensor)]
         self.limit = 64
         tensor._alias = self
@@ -103,7 +106,12 @@ class AliasGroup:
         """Set the base's value through a member; all members become stale (the caller sets this one's value)."""
         steps = tensor._path
         base_value = value if not steps else record(write_through, (self.base, value), steps)
-        take_value(self.base, base_value)
+        trace, base = local.trace, self.base
+        is_pending = base._buffer is None and base._trace is trace
+        take_value(base, base_value)
+        if is_pending and self.listed_in is not trace:  # the other members lose their places: the base is computed in its own
+            trace.handles.append(base)
+        self.listed_in = trace
         self.version += 1
         alive = []
         for reference in self.members:
@@ -284,7 +292,10 @@ def _assign(tensor: Tensor, value: Tensor) -> bool:
     group = tensor._alias
     trace = local.trace
     if tensor._trace is trace or tensor._buffer is not None:
-        _mark_overwritten(tensor._slot if tensor._trace is trace else trace.slot_of(tensor))
+        slot = tensor._slot if tensor._trace is trace else trace.slot_of(tensor)
+        for level in local.levels:
+            level.note_write(slot, value)
+        _mark_overwritten(slot)
     external = is_external(tensor)
     if meta.requires_grad and not new.requires_grad:
         stays_computed = local.grad_enabled and not is_leaf(tensor)

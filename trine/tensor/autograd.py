@@ -90,7 +90,7 @@ def grad(
         inputs: tensors that require grad, leaves or computed ones.
         retain_graph, create_graph: as in `backward`.
         allow_unused: return None for an input that the outputs do not depend on, instead of raising.
-        is_grads_batched: not supported; use `vmap`.
+        is_grads_batched: `grad_outputs` have a batch as their first axis, and so have the results: one gradient for each.
         materialize_grads: return zeros instead of None.
 
     Raises:
@@ -104,7 +104,7 @@ def grad(
     (12.0, 12.0)
     """
     if is_grads_batched:
-        raise ArgumentError(message("grad: is_grads_batched", received=True, expected=False, fix="call grad once per gradient"))
+        return _batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     roots, wanted = _sequence(outputs), _sequence(inputs)
     for i, tensor in enumerate(wanted):
         if not tensor.requires_grad:
@@ -127,3 +127,31 @@ def grad(
             )
         results.append(value)
     return tuple(results)
+
+
+def _batched_grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool | None,
+    materialize: bool,
+) -> tuple[Tensor | None, ...]:
+    from trine.tensor.vmap import vmap
+
+    seeds = _seeds(grad_outputs, len(_sequence(outputs)))
+    if any(s is None for s in seeds):
+        fix = "pass grad_outputs with a batch as their first axis"
+        raise ArgumentError(message("grad: is_grads_batched needs grad_outputs", received="None", fix=fix))
+    there: list[bool] = []
+
+    def one(*given: Any) -> list[Any]:
+        found = grad(
+            outputs, inputs, list(given), True if retain_graph is None else retain_graph, create_graph, allow_unused, False, materialize
+        )
+        there[:] = [g is not None for g in found]
+        return [g for g in found if g is not None]
+
+    values = iter(vmap(one, randomness="different")(*seeds))
+    return tuple(next(values) if is_there else None for is_there in there)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trine.autograd.gradient import Observer, gradient
 from trine.core import build
-from trine.core.graph import Node, context, topological_order
+from trine.core.graph import Node, context, substitute, topological_order
 from trine.errors import DTypeError, GradientError, ShapeError, message
 from trine.tensor.alias import assign, is_leaf, share_value
 from trine.tensor.fragment import (
@@ -24,7 +24,6 @@ from trine.tensor.fragment import (
     overwritten_reads,
     second_backward,
     stop_overrides,
-    substitute,
 )
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Trace, flush, local, record, set_grad_enabled
@@ -64,9 +63,9 @@ class Pass:
 
     def add_root(self, tensor: Tensor, seed: Tensor) -> None:
         """Start from a tensor with its output gradient."""
-        self.route(tensor, seed, is_root=True)
+        self.route(tensor, seed)
 
-    def route(self, tensor: Tensor, seed: Tensor, *, is_root: bool = False) -> None:
+    def route(self, tensor: Tensor, seed: Tensor) -> None:
         """Send a gradient to a tensor: into the current recording, a fragment, or the leaf itself."""
         trace = local.trace
         if not tensor._meta.requires_grad:
@@ -78,7 +77,7 @@ class Pass:
             target = self.waiting if slot in trace.hooked else self.seeds
             self.seeded[slot] = tensor
             _merge(target, slot, seed)
-            if is_root and self.wanted is not None and id(tensor) in self.wanted:
+            if slot not in trace.hooked and self.wanted is not None and id(tensor) in self.wanted:
                 self._add_found(tensor, seed)
         else:
             self.deliver(tensor, seed)
@@ -234,7 +233,7 @@ class Pass:
         if spec.stale:
             raise modified_in_place(spec.stale[0])
         indices = tuple(sorted(gradients))
-        names = spec.sources if self.create_graph else spec.read
+        names = spec.all_read if self.create_graph else spec.read
         fragment.check(names)
         slots, scalars = [], []
         for node in names:

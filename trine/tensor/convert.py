@@ -210,6 +210,7 @@ _NUMPY_STEPS: dict[str, Any] = {
     "slice": lambda a, n: a[tuple(slice(b, e, s) for b, e, s in zip(*n.attrs, strict=True))],
     "flip": lambda a, n: np.flip(a, n.attrs[0]),
     "stop_gradient": lambda a, n: a,
+    "bitcast": lambda a, n: a.view(n.dtype.numpy),
 }
 
 

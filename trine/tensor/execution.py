@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trine import engines
+from trine.autograd.forward import PASSED
 from trine.core.graph import Graph, Node
 from trine.tensor import recorder, segments
 from trine.tensor.fragment import Fragment, FragmentSpec, consumed, gradient_leaves, is_gradient_leaf
@@ -250,9 +251,13 @@ def graph_of(tensors: Sequence[Handle]) -> Graph | None:
     return Graph(tuple(outputs), _inputs(nodes, len(trace.leaves))) if outputs else None
 
 
+_ENDS = ((), PASSED)
+"""The attributes of a `stop_gradient` that is nothing but the end of gradients."""
+
+
 def _value_node(node: Node) -> Node:
     """Return the node whose value this one has: results that differ only in where gradients end share their memory."""
-    while node.op == "stop_gradient" and not node.attrs:
+    while node.op == "stop_gradient" and node.attrs in _ENDS:
         node = node.inputs[0]
     return node
 
@@ -297,6 +302,9 @@ def _fragment(trace: Trace, spec: FragmentSpec, entry: PlanEntry, outputs: Seque
         tensors[node] = leaf_tensors[slot]
     scalars = {node: trace.scalars[node.attrs[0]] for node in spec.sources if node.op == "scalar"}
     receivers = [hooked[slot] if slot in hooked else cuts[slot] if slot in cuts else leaf_tensors[slot] for slot in entry.leaf_slots]
+    for node, receiver in zip(spec.leaves, receivers, strict=True):
+        if node.op == "stop_gradient":
+            tensors[node] = receiver if isinstance(receiver, Handle) else _result_of(receiver, tensors[node])
     fragment = Fragment(spec, tensors, scalars, receivers)
     fragment.is_segment = trace.is_segment
     for node in trace.state.overwritten:
@@ -305,6 +313,13 @@ def _fragment(trace: Trace, spec: FragmentSpec, entry: PlanEntry, outputs: Seque
     if local.saved_hooks:
         fragment.pack(local.saved_hooks[-1])
     return fragment
+
+
+def _result_of(cut: Any, tensor: Handle) -> Handle:
+    """Make a tensor the result of a custom function."""
+    tensor._meta = Meta.of(tensor._meta.shape, tensor._meta.dtype, True)
+    tensor._fragment = (cut.call.piece, cut.index)
+    return tensor
 
 
 def concrete(buffer: Buffer, meta: Meta) -> Handle:

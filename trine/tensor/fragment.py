@@ -62,12 +62,13 @@ class FragmentSpec:
         leaves: where their gradients end.
         residuals: computed nodes whose values the gradients need (they become outputs of the plan).
         sources: `input` and `scalar` nodes that the gradients or a recomputation of the outputs need.
-        read: the sources and residuals that first-order gradients read.
+        read: the sources and residuals that first-order gradients read. all_read: what those read that can be differentiated again.
+        computed_leaves: leaves that were computed: tensors made to require grad, results of custom functions.
         keeps: whether gradients need any forward value (else a backward pass gives nothing up).
         stale: what first-order gradients read although its tensor was written in place.
     """
 
-    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read", "stale", "keeps")
+    __slots__ = ("outputs", "leaves", "residuals", "sources", "stops", "read", "stale", "keeps", "computed_leaves", "all_read")
 
     def __init__(self, outputs: Sequence[Node], stops: frozenset[Node], overwritten: frozenset[Node] = frozenset()) -> None:
         self.outputs = tuple(outputs)
@@ -84,9 +85,13 @@ class FragmentSpec:
         forward = topological_order(outputs)
         residuals, needed = _residuals(gradients, set(forward), set(self.leaves), overwritten)
         self.stale = overwritten_reads(gradients, set(forward), overwritten)
+        # higher derivatives begin at these anew, though the first ones may not read them
+        self.computed_leaves = tuple(n for n in leaves if n.op == "stop_gradient")
+        residuals += [n for n in self.computed_leaves if n not in residuals]
         self.residuals = tuple(residuals)
         self.sources = tuple(n for n in forward if n.op in ("input", "scalar"))
         inputs = set(needed)
+        self.all_read = (*self.sources, *self.computed_leaves)
         self.read = (*(n for n in self.sources if n.op == "scalar" or n in inputs), *residuals)
 
 
@@ -292,28 +297,3 @@ def modified_in_place(node: Node) -> InPlaceError:
             where=node.source,
         )
     )
-
-
-def substitute(outputs: Sequence[Node | None], mapping: dict[Node, Node]) -> list[Node | None]:
-    """Return the outputs with nodes replaced as `mapping` says (extended with every node that had to be remade)."""
-    for root in outputs:
-        if root is None or root in mapping:
-            continue
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if node in mapping:
-                stack.pop()
-                continue
-            missing = [i for i in node.inputs if i not in mapping]
-            if missing:
-                stack.extend(missing)
-                continue
-            stack.pop()
-            operands = tuple(mapping[i] for i in node.inputs)
-            if all(a is b for a, b in zip(operands, node.inputs, strict=True)):
-                mapping[node] = node
-            else:
-                requires_grad = context.grad_enabled and any(o.requires_grad for o in operands) and node.requires_grad
-                mapping[node] = Node(node.op, operands, node.attrs, node.shape, node.dtype, requires_grad, node.source)
-    return [None if o is None else mapping[o] for o in outputs]

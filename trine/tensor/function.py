@@ -32,10 +32,10 @@ class Call:
     Attributes:
         name: of the function. rule: from the gradients of the results to those of the operands; None once it was given up.
         operands: its arguments. metas: Meta of each result, or None. materialize: whether missing gradients arrive as zeros.
-        piece: where the gradients of the results meet. source: the user's line, in anomaly mode.
+        piece: where the gradients of the results meet. source: the user's line, in anomaly mode. context: what the rule keeps.
     """
 
-    __slots__ = ("name", "rule", "operands", "metas", "materialize", "piece", "source", "on_release")
+    __slots__ = ("name", "rule", "operands", "metas", "materialize", "piece", "source", "context")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Call:
         metas: list[Any],
         materialize: bool,
         keeps: bool = True,
-        on_release: Callable[[], None] | None = None,
+        context: FunctionContext | None = None,
     ) -> None:
         self.name = name
         self.rule: Callable[..., Any] | None = rule
@@ -53,15 +53,15 @@ class Call:
         self.metas = metas
         self.materialize = materialize
         self.piece = CallPiece(self, keeps)
-        self.on_release = on_release
+        self.context = context
         self.source: str | None = None
 
     def release(self) -> None:
         """Give up the rule and what it saved."""
         self.rule = None
         self.operands = []
-        if self.on_release is not None:
-            self.on_release()
+        if self.context is not None:
+            self.context._release()
 
     def backward(self, gradients: Mapping[int, Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Return (operand, gradient) pairs, given the gradients of some results by number: calls the user's rule.
@@ -221,12 +221,16 @@ class Function:
         Raises:
             InPlaceError: `forward` wrote to a leaf that requires grad (`mark_dirty`).
         """
-        level = local.levels[-1] if local.levels else None
-        if level is not None:
-            handled, results = level.apply(cls, args, kwargs)
-            if handled:
-                return results
-        return _apply(cls, args, kwargs)[0]
+        return apply_function(cls, args, kwargs)[0]
+
+
+def apply_function(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, FunctionContext]:
+    """Apply a function, by the rules of the transformation that the program is inside of; also return the context."""
+    if local.levels:
+        handled: tuple[Any, FunctionContext] | None = local.levels[-1].apply(cls, args, kwargs)
+        if handled is not None:
+            return handled
+    return _apply(cls, args, kwargs)
 
 
 def _apply(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, FunctionContext]:
@@ -256,7 +260,7 @@ def _apply(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -
         ctx._seal()
         rule = lambda *gradients: cls.backward(ctx, *gradients)  # noqa: E731 - binds this call's context
         excluded = ctx._non_differentiable
-        attach(cls.__name__, rule, operands, outputs, excluded, ctx._materialize, keeps=bool(ctx._held), release=ctx._release)
+        attach(cls.__name__, rule, operands, outputs, excluded, ctx._materialize, keeps=bool(ctx._held), context=ctx)
         results = tuple(outputs) if several else outputs[0]
     else:
         ctx._seal()
@@ -287,17 +291,17 @@ def attach(
     materialize: bool = True,
     *,
     keeps: bool = True,
-    release: Callable[[], None] | None = None,
+    context: FunctionContext | None = None,
 ) -> None:
     """Make `rule` the gradient of `outputs` with respect to `operands`.
 
     Args:
         name: of the function. rule: from the gradients of the outputs to those of the operands.
         excluded: ids of outputs that get no gradient. materialize: whether missing gradients arrive as zeros.
-        keeps: whether the rule needs values that a backward pass without retain_graph gives up; release: gives them up.
+        keeps: whether the rule needs values that a backward pass without retain_graph gives up; context: holds them.
     """
     metas = [o._meta if isinstance(o, Tensor) else None for o in outputs]
-    call = Call(name, rule, operands, metas, materialize, keeps, release)
+    call = Call(name, rule, operands, metas, materialize, keeps, context)
     if local.anomaly is not None:
         call.source = user_source()
     for index, output in enumerate(outputs):

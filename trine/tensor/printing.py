@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trine import dtypes
+from trine.tensor.recorder import local
 
 if TYPE_CHECKING:
     from trine.tensor.tensor import Tensor
@@ -54,6 +55,8 @@ def set_printoptions(
 
 def format_tensor(tensor: Tensor) -> str:
     """Return ``tensor([1., 2.], requires_grad=True)``."""
+    if local.levels and tensor._buffer is None and tensor._trace is local.trace:
+        return f"tensor(..., size={tensor._meta.shape}, dtype={tensor._meta.dtype!r}, inside of a transformation)"
     array: Any = tensor._array()
     meta = tensor._meta
     if meta.dtype is dtypes.bfloat16:

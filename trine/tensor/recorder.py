@@ -337,12 +337,12 @@ def _miss(trace: Trace, key: Hashable, builder: Builder, slots: Sequence[Any], a
             position += 1
     results = build_nodes(trace.state, builder, nodes, attrs)
     several = isinstance(results, tuple)
-    state = trace.advance(key, _distinct(results if several else (results,), nodes, trace.state.grad_enabled))
+    state = trace.advance(key, distinct(results if several else (results,), nodes, trace.state.grad_enabled))
     state.info = several or None
     return state
 
 
-def _distinct(results: tuple[Node, ...], operands: Sequence[Node], grad_enabled: bool) -> tuple[Node, ...]:
+def distinct(results: tuple[Node, ...], operands: Sequence[Node], grad_enabled: bool) -> tuple[Node, ...]:
     """Give every result a node of its own: one that is an operand, or comes twice, is a tensor of its own all the same."""
     seen = set(operands)
     distinct = []
@@ -410,7 +410,9 @@ def materialize_elsewhere(tensor: Handle) -> Buffer:
 
 
 def flush() -> None:
-    """Run what this thread has recorded."""
+    """Run what this thread has recorded (nothing inside of a transformation such as `vmap`: its recording is one piece)."""
+    if local.levels:
+        return
     from trine.tensor.execution import flush_trace
 
     if local.capture is not None:

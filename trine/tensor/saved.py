@@ -37,6 +37,10 @@ class SavedTensor:
                 recorder.set_grad_enabled(enabled)
             self.tensor = None
 
+    def replace(self, tensor: Any) -> None:
+        """Keep another tensor in its place."""
+        self.tensor, self.version, self.unpack = tensor, tensor._version, None
+
     def value(self) -> Any:
         """Return the tensor.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from trine import dtypes
-from trine.core import build
 from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, GradientError, InPlaceError, TrineError, message
@@ -265,7 +264,7 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """Return a view without gradients: it shares memory with this tensor."""
-        if self._meta.requires_grad:
+        if self._meta.requires_grad or local.levels:
             return record_view(_detach, self)
         alias: Tensor = alias_of(self)
         return alias
@@ -312,6 +311,8 @@ class Tensor(Handle):
             if self._lost is not None:
                 raise TrineError(self._lost)
             if self._trace is local.trace:
+                if local.levels:
+                    return local.levels[-1].value_of(self)  # type: ignore[no-any-return]
                 observe(self)
             else:
                 return recorder.materialize_elsewhere(self)
@@ -488,7 +489,8 @@ _counters = itertools.count(1)
 
 
 def _detach(node: Node) -> Node:
-    return build.stop_gradient(node)
+    """End gradients, and tangents too."""
+    return Node("stop_gradient", (node,), (), node.shape, node.dtype, False, node.source)
 
 
 def _make_leaf(tensor: Tensor) -> None:

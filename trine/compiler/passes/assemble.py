@@ -41,7 +41,7 @@ def _sums(order: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, tuple[li
     inner: set[Node] = set()
     for node in reversed(order):
         if node.op == "add" and node not in inner:
-            rest, pieces = _divided(sum_terms(node, num_users, inner), num_users)
+            rest, pieces = _divided(sum_terms(node, num_users, inner), node.shape, num_users)
             if pieces:
                 found[node] = rest, pieces
     return found
@@ -61,12 +61,12 @@ def sum_terms(root: Node, num_users: Counter[Node], inner: set[Node]) -> list[No
     return terms
 
 
-def _divided(terms: Sequence[Node], num_users: Counter[Node]) -> tuple[list[Node], dict[int, list[Node]]]:
+def _divided(terms: Sequence[Node], shape: tuple[int, ...], num_users: Counter[Node]) -> tuple[list[Node], dict[int, list[Node]]]:
     """Return the terms that stay, and for each axis the pieces that cover at least half of it without overlap, by position."""
     rest: list[Node] = []
     candidates: dict[int, list[Node]] = {}
     for term in terms:
-        axes = _padded_axes(term) if num_users[term] == 1 else []
+        axes = _padded_axes(term) if num_users[term] == 1 and term.shape == shape else []  # one that broadcasts stays
         if len(axes) == 1:
             candidates.setdefault(axes[0], []).append(term)
         else:

@@ -235,7 +235,7 @@ def _where(sweep: Simplifier, node: Node) -> Node | None:
 
 def _stop_gradient(sweep: Simplifier, node: Node) -> Node | None:
     """It is its operand, unless it is a barrier: what is computed from a barrier is to be computed again (checkpointing)."""
-    return None if node.attrs else node.inputs[0]
+    return None if "barrier" in node.attrs else node.inputs[0]
 
 
 # --- movement -----------------------------------------------------------------------------------------------------------------------
