@@ -34,6 +34,7 @@ MODULES = (
     "jit",
     "linalg",
     "masked",
+    "multiprocessing",
     "nn",
     "optim",
     "profiler",
@@ -41,6 +42,7 @@ MODULES = (
     "special",
     "testing",
     "utils",
+    "version",
 )
 _INTERNAL = "_C compiler config core dtypes engines errors namespace ops runtime serialization session shapes tools tree".split()
 _AMP = """autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype
@@ -63,6 +65,8 @@ _LATE = {
 def __getattr__(name: str) -> Any:
     if name in MODULES or name in _INTERNAL:
         return importlib.import_module(f"trine.{name}")
+    if name.startswith("_foreach_"):
+        return getattr(importlib.import_module("trine.ops.foreach"), name)
     if name == "__all__" or name in _LATE or not name.startswith("_"):
         importlib.import_module("trine.namespace")
         if name in _LATE:

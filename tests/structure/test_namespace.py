@@ -18,7 +18,7 @@ MODULES = """trine trine.fft trine.linalg trine.masked trine.signal.windows
 trine.nn trine.nn.functional trine.nn.init trine.optim trine.serialization
 trine.utils trine.utils.checkpoint trine.utils.data trine.func trine.nn.utils.rnn
 trine.nn.utils trine.nn.utils.parametrize trine.nn.utils.parametrizations trine.nn.utils.prune
-trine.backends trine.distributed trine.fx trine.hub trine.jit trine.nn.parallel trine.testing""".split()
+trine.backends trine.distributed trine.fx trine.hub trine.jit trine.nn.parallel trine.testing trine.version""".split()
 
 
 def public_names(name: str) -> list[str]:

@@ -8,6 +8,7 @@ from trine import namespace as _namespace  # noqa: F401 - gives the package its 
 from trine.cuda import amp
 from trine.errors import UnsupportedError, message
 from trine.session import synchronize as _synchronize
+from trine.tensor.tensor_types import CUDA_TENSOR_TYPES as _CUDA_TENSOR_TYPES
 
 __all__ = [
     "OutOfMemoryError",
@@ -142,3 +143,9 @@ def max_memory_reserved(device: Any = None) -> int:
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Do nothing: no memory of a device is counted."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CUDA_TENSOR_TYPES:
+        return _CUDA_TENSOR_TYPES[name]
+    raise AttributeError(f"module 'trine.cuda' has no attribute '{name}'")

@@ -21,6 +21,7 @@ from trine.tensor.alias import assign
 from trine.tensor.convert import tensor
 from trine.tensor.device import Device
 from trine.tensor.layout import MemoryFormat, channels_last, channels_last_3d
+from trine.tensor.tensor_types import dtype_of
 from trine.tensor.view_layout import layout_of
 
 
@@ -118,7 +119,7 @@ def type_(input: Tensor, dtype: Any = None) -> Any:
     """
     if dtype is None:
         return f"trine.{input.dtype.name}"
-    return cast(input, dtypes.by_name(dtype) if isinstance(dtype, str) else dtype)
+    return cast(input, dtype_of(dtype))
 
 
 def itself(input: Tensor, *args: Any, **options: Any) -> Tensor:

@@ -74,13 +74,12 @@ class Tensor(Handle):
         def __ge__(self, other: Any) -> Tensor: ...
 
     def __new__(cls, data: Any = None, *args: Any, **kwargs: Any) -> Tensor:
-        from trine.tensor.convert import tensor
+        from trine.tensor.convert import defaults
+        from trine.tensor.tensor_types import construct
 
-        if data is None:
-            data = ()
         if isinstance(data, Tensor):
             return wrap_as(cls, data)
-        return wrap_as(cls, tensor(data, dtype=dtypes.float32))
+        return wrap_as(cls, construct("Tensor", () if data is None else (data, *args), defaults.dtype, kwargs.get("device")))
 
     # --- properties -------------------------------------------------------------------------------------------------------------
 
