@@ -13,6 +13,7 @@ from trine.compiler.passes import verify
 from trine.compiler.passes.accumulate import accumulate
 from trine.compiler.passes.assemble import assemble
 from trine.compiler.passes.commands import Lowering
+from trine.compiler.passes.demand import demand
 from trine.compiler.passes.donate import copy_donations
 from trine.compiler.passes.fuse import fuse
 from trine.compiler.passes.layout import channels_last_nodes
@@ -57,7 +58,11 @@ def collector_paused() -> Iterator[None]:
 
 def compile_stages(graph: Graph, target: Target, threads: int = 1, *, explain_decisions: bool = False, check: bool = False) -> Compilation:
     """As `compile_graph`, keeping what every stage made; `check` runs the checkers."""
-    graph = stack(accumulate(assemble(simplify(graph))))
+    graph = simplify(graph)
+    smaller = demand(graph)
+    if smaller is not graph:
+        graph = simplify(smaller)
+    graph = stack(accumulate(assemble(graph)))
     order = topological_order(graph.outputs)
     plan = fuse(order, graph.outputs, _has_no_instruction, explain_decisions)
     groups = schedule(plan, graph)

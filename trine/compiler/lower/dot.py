@@ -38,6 +38,8 @@ _WHOLE_ROWS = 264
 # Columns of b that are packed at a time, just before they are used; from this many blocks of rows on, all of b is packed once beforehand.
 _N_GROUP = 64
 _MANY_BLOCKS = 5
+# Columns for which it pays to pack a once more.
+_UNIT_COLUMNS = 128
 # A product is cut in this many units if each then has at least so many multiply-adds.
 _UNITS = 16
 _UNIT_WORK = 1 << 18
@@ -309,7 +311,7 @@ def tile_shape(m: int, most: int, vectors: int) -> tuple[int, int]:
     shapes = [(m, vectors)] if m <= most else [(rows, vectors) for rows in range(most, most // 2, -1)]
     # One more vector and fewer rows need as many registers, and serve few rows that the full tile does not divide.
     taller = (most * vectors) // (vectors + 1)
-    if _FEW_ROWS >= m > most and taller > 1:
+    if _FEW_ROWS // 2 >= m > most and taller > 1:
         shapes.append((taller, vectors + 1))
     penalty = 1.1 if m <= _FEW_ROWS else 1.02
 
@@ -377,10 +379,9 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
     # The shares of k decide the order of additions, so they must not depend on the number of threads.
     k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * -(-n // n_block))))
     if k_blocks == 1 and m_blocks == 1:
-        # Every unit packs all of a: no more units than the threads need.
-        n_block = _even(
-            n, min(_N_BLOCK, max(n // min(share, (4 if m > _FEW_ROWS else 2) * threads), 4 * columns)) if threads > 1 else _N_BLOCK, columns
-        )
+        # Every unit packs all of a: no more units than the threads need, and as many for each.
+        blocks = min(share, (4 if m > _FEW_ROWS else 2) * threads, n // _UNIT_COLUMNS) if threads > 1 else 1
+        n_block = _even(n, min(_N_BLOCK, -(-n // max(blocks // threads * threads, min(blocks, threads), 1))), columns)
     k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
     k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
     counts = (m_blocks, -(-n // n_block), -(-k // k_block) or 1)
