@@ -32,12 +32,13 @@ from trine.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from trine.nn.adaptive import AdaptiveLogSoftmaxWithLoss
 from trine.nn.attention import MultiheadAttention
 from trine.nn.container import ModuleDict, ModuleList, Sequential
 from trine.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from trine.nn.distance import CosineSimilarity, PairwiseDistance
 from trine.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from trine.nn.embedding import Embedding
+from trine.nn.embedding import Embedding, EmbeddingBag
 from trine.nn.flatten import Flatten, Unflatten
 from trine.nn.lazy import LazyLinear
 from trine.nn.lazy_layers import (
@@ -147,6 +148,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -187,6 +189,7 @@ __all__ = [
     "Dropout3d",
     "ELU",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",

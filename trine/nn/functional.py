@@ -52,7 +52,7 @@ from trine.ops.creation import one_hot
 from trine.ops.distance import cosine_similarity, pairwise_distance
 from trine.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, feature_dropout
 from trine.ops.elementwise import sigmoid, tanh
-from trine.ops.embeddings import embedding
+from trine.ops.embeddings import embedding, embedding_bag
 from trine.ops.grid import affine_grid, grid_sample
 from trine.ops.loss import (
     binary_cross_entropy,
@@ -156,6 +156,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "feature_dropout",
     "fold",

@@ -217,7 +217,7 @@ from trine.ops.elementwise import (
     tanh,
     trunc,
 )
-from trine.ops.embeddings import embedding
+from trine.ops.embeddings import embedding, embedding_bag
 from trine.ops.exponents import frexp, gcd, lcm, ldexp
 from trine.ops.histograms import bincount, histc, histogram, histogramdd
 from trine.ops.indexing import (
@@ -431,7 +431,8 @@ __all__ = [
     "cosine_similarity", "count_nonzero", "cross_entropy", "ctc_loss",
     "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "deg2rad",
     "diag", "diag_embed", "diagonal", "diff", "digamma", "div", "divide", "dot", "dropout", "dropout1d", "dropout2d", "dropout3d",
-    "dstack", "elu", "embedding", "empty", "empty_like", "empty_permuted", "empty_strided", "eq", "equal", "erf", "erfc",
+    "dstack", "elu", "embedding", "embedding_bag",
+    "empty", "empty_like", "empty_permuted", "empty_strided", "eq", "equal", "erf", "erfc",
     "erfinv", "exp", "exp2", "expm1", "eye", "feature_alpha_dropout", "feature_dropout", "fill", "finfo", "fix", "flatten",
     "flip", "fliplr", "flipud",
     "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "fold", "frac", "frexp", "frombuffer", "full", "full_like", "gather",
