@@ -27,6 +27,7 @@ MODULES = (
     "cuda",
     "data",
     "distributed",
+    "distributions",
     "fft",
     "func",
     "fx",

@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: NAMESPACE | {name} for name in ("data", "linalg", "fft", "signal", "masked", "special")},
     "optim": NAMESPACE | {"optim", "nn", "distributed"},
     "amp": NAMESPACE | {"amp"},
+    "distributions": NAMESPACE | {"distributions"},
     **{name: NAMESPACE | {"amp", name} for name in ("cpu", "cuda")},
 }
 LLVM_MODULE = PACKAGE / "compiler" / "llvm.py"

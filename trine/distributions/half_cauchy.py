@@ -1,0 +1,67 @@
+"""The half-cauchy distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from trine.distributions import constraints
+from trine.distributions.cauchy import Cauchy
+from trine.distributions.transform import AbsTransform
+from trine.distributions.transformed_distribution import TransformedDistribution
+from trine.ops import full, where, zeros_like
+from trine.tensor import Tensor
+
+
+class HalfCauchy(TransformedDistribution):
+    """Absolute values of Cauchy-distributed numbers around 0.
+
+    >>> import trine
+    >>> HalfCauchy(1.0).cdf(trine.tensor(0.0))
+    tensor(0.)
+    """
+
+    arg_constraints = {"scale": constraints.positive}
+    support = constraints.nonnegative
+    has_rsample = True
+
+    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(Cauchy(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
+
+    @property
+    def scale(self) -> Tensor:
+        """Scale."""
+        return self.base_dist.scale  # type: ignore[no-any-return]
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean."""
+        return full(self._extended_shape(), math.inf, dtype=self.scale.dtype)
+
+    @property
+    def mode(self) -> Tensor:
+        """The most likely value: 0."""
+        return zeros_like(self.scale)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance."""
+        return self.base_dist.variance  # type: ignore[no-any-return]
+
+    def log_prob(self, value: Any) -> Tensor:
+        """Return the logarithm of the density."""
+        value = self._checked(value)
+        density: Tensor = where(value >= 0, self.base_dist.log_prob(value) + math.log(2), -math.inf)
+        return density
+
+    def cdf(self, value: Any) -> Tensor:
+        """Return the probability of values up to these."""
+        return 2 * self.base_dist.cdf(self._checked(value)) - 1  # type: ignore[no-any-return]
+
+    def icdf(self, prob: Any) -> Tensor:
+        """Return the values with these cumulative probabilities."""
+        return self.base_dist.icdf((prob + 1) / 2)  # type: ignore[no-any-return]
+
+    def entropy(self) -> Tensor:
+        """Return the entropy, in nats."""
+        return self.base_dist.entropy() - math.log(2)  # type: ignore[no-any-return]
