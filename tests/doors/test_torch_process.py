@@ -136,3 +136,47 @@ def test_processes_of_one_function() -> None:
     with pytest.raises(ValueError):
         multiprocessing.set_sharing_strategy("memory")
     assert multiprocessing.get_context("spawn") is not None and multiprocessing.cpu_count() >= 1
+
+
+def test_trees() -> None:
+    from collections import OrderedDict, defaultdict, deque, namedtuple
+
+    from torch.utils import _pytree as theirs
+
+    from trine.utils import _pytree as ours
+
+    point = namedtuple("point", "x y")
+    tree = {"b": [1, (2, None)], "a": point(3, OrderedDict(z=4)), "c": defaultdict(list, k=5), "d": deque([6], 3), "e": "text"}
+    leaves, spec = ours.tree_flatten(tree)
+    assert leaves == theirs.tree_flatten(tree)[0] == ours.tree_leaves(tree) and spec.num_leaves == len(leaves)
+    assert ours.tree_unflatten(leaves, spec) == tree and ours.tree_structure(tree) == spec and not spec.is_leaf()
+    assert ours.tree_map(lambda x: (x, x), [1, 2]) == [(1, 1), (2, 2)] == theirs.tree_map(lambda x: (x, x), [1, 2])
+    assert ours.tree_map(operator.add, [1, [2]], [3, [4]]) == [4, [6]]
+    assert ours.tree_map_only(int, lambda x: x + 1, tree) == theirs.tree_map_only(int, lambda x: x + 1, tree)
+    assert ours.tree_flatten([1, (2, 3)], is_leaf=lambda x: isinstance(x, tuple))[0] == [1, (2, 3)]
+    assert ours.tree_all(bool, [1, [2]]) and not ours.tree_any(bool, [0, [0]])
+    for leaves in ([1], [1, 2, 3]):
+        with pytest.raises(ValueError, match="leaves"):
+            ours.tree_unflatten(leaves, ours.tree_structure([0, 0]))
+
+
+def test_modules_for_quantization() -> None:
+    ours, theirs = trine.nn.quantized.FloatFunctional(), torch.nn.quantized.FloatFunctional()
+    a, b = randn(2, 2), randn(2, 2)
+    for name in ("add", "mul", "add_relu", "matmul"):
+        assert_close(getattr(ours, name)(trine.tensor(a), trine.tensor(b)), getattr(theirs, name)(torch.tensor(a), torch.tensor(b)))
+    assert_close(ours.cat([trine.tensor(a), trine.tensor(b)], dim=1), theirs.cat([torch.tensor(a), torch.tensor(b)], dim=1))
+    assert_close(
+        ours.mul_scalar(ours.add_scalar(trine.tensor(a), 1.0), 2.0), theirs.mul_scalar(theirs.add_scalar(torch.tensor(a), 1.0), 2.0)
+    )
+    assert repr(ours) == repr(theirs)
+    with pytest.raises(RuntimeError, match="forward"):
+        ours(trine.ones(1))
+
+
+def test_stateless_call() -> None:
+    layer = trine.nn.Linear(2, 1)
+    weights = {"weight": trine.ones(1, 2), "bias": trine.zeros(1)}
+    found = trine.nn.utils.stateless.functional_call(layer, weights, (trine.tensor([[1.0, 2.0]]),))
+    assert found.tolist() == [[3.0]] and layer.weight is not weights["weight"]
+    assert trine.func.functional_call is trine.nn.utils.stateless.functional_call

@@ -1,7 +1,7 @@
 """Layers and models."""
 
 from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
-from trine.nn import functional, init, modules, parallel, utils
+from trine.nn import functional, init, modules, parallel, quantized, utils
 from trine.nn.activation import (
     CELU,
     ELU,
@@ -315,5 +315,6 @@ __all__ = [
     "init",
     "modules",
     "parallel",
+    "quantized",
     "utils",
 ]

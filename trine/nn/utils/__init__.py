@@ -1,6 +1,6 @@
 """Tools for modules: limits on gradients, parametrizations, packed sequences, fusion."""
 
-from trine.nn.utils import init, parametrizations, parametrize, prune, rnn
+from trine.nn.utils import init, parametrizations, parametrize, prune, rnn, stateless
 from trine.nn.utils.clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from trine.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from trine.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
@@ -31,6 +31,7 @@ __all__ = [
     "rnn",
     "skip_init",
     "spectral_norm",
+    "stateless",
     "vector_to_parameters",
     "weight_norm",
 ]
