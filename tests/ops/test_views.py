@@ -131,3 +131,34 @@ def test_resize() -> None:
     assert x.resize_as_(trine.zeros(1)).tolist() == [2]
     with pytest.raises(RuntimeError):
         trine.zeros(2, requires_grad=True).resize_(1)
+
+
+def test_shapes_changed_in_place() -> None:
+    x = trine.arange(6).reshape(2, 3).clone()
+    row = x[0]
+    assert x.t_() is x and tuple(x.shape) == (3, 2) and x.stride() == (1, 3)
+    x[0, 0] = 50
+    assert row.tolist() == [50, 1, 2]
+    assert tuple(x.unsqueeze_(0).shape) == (1, 3, 2) and tuple(x.squeeze_().transpose_(0, 1).shape) == (2, 3)
+    leaf = trine.ones(2, 3, requires_grad=True)
+    computed = leaf * 2
+    computed.t_()
+    (computed * trine.arange(6).reshape(3, 2)).sum().backward()
+    assert leaf.grad is not None and leaf.grad.tolist() == [[0, 4, 8], [2, 6, 10]]
+    with pytest.raises(RuntimeError):
+        leaf.t_()
+
+
+def test_fill_diagonal() -> None:
+    for shape, wrap in (((3, 3), False), ((7, 3), True), ((7, 3), False), ((2, 5), True), ((3, 3, 3), False)):
+        ours, theirs = trine.zeros(shape).fill_diagonal_(2, wrap), torch.zeros(shape).fill_diagonal_(2, wrap)
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_complex_numbers_as_pairs() -> None:
+    z = trine.tensor([1 + 2j, 3j])
+    trine.view_as_real(z)[0, 1] = 9
+    assert z.tolist() == [1 + 9j, 3j]
+    pairs = trine.zeros(2, 2)
+    trine.view_as_complex(pairs)[1] = 5 + 1j
+    assert pairs.tolist() == [[0, 0], [5, 1]]

@@ -16,13 +16,13 @@ from trine.ops.creation import _constant, _full_nodes
 from trine.ops.elementwise import cast, clone
 from trine.ops.promotion import as_dtype
 from trine.ops.random import bernoulli, randint_like
-from trine.tensor import Tensor, record
-from trine.tensor.alias import assign
+from trine.tensor import Tensor, record, record_view
+from trine.tensor.alias import VIEW_INVERSES, assign
 from trine.tensor.convert import tensor
 from trine.tensor.device import Device
 from trine.tensor.layout import MemoryFormat, channels_last, channels_last_3d
 from trine.tensor.tensor_types import dtype_of
-from trine.tensor.view_layout import layout_of
+from trine.tensor.view_layout import VIEW_LAYOUTS, ViewLayout, layout_of
 
 
 def to(
@@ -345,15 +345,16 @@ def _view_as_real(x: Node) -> Node:
 
 
 def view_as_real(input: Tensor) -> Tensor:
-    """Return a real tensor whose last axis holds real and imaginary parts (a copy).
+    """Return a real tensor whose last axis holds real and imaginary parts: a view.
 
     Example:
         >>> import trine
         >>> trine.view_as_real(trine.tensor([1 + 2j]))
         tensor([[1., 2.]])
     """
-    result: Tensor = record(_view_as_real, (input,))
-    return result
+    if not input.dtype.is_complex:
+        raise DTypeError(message("view_as_real: the tensor is real", received=input.dtype.name, expected="complex64 or complex128"))
+    return record_view(_view_as_real, input)
 
 
 def _view_as_complex(x: Node) -> Node:
@@ -366,15 +367,30 @@ def _view_as_complex(x: Node) -> Node:
 
 
 def view_as_complex(input: Tensor) -> Tensor:
-    """Return a complex tensor from a last axis of real and imaginary parts (a copy).
+    """Return a complex tensor from a last axis of real and imaginary parts: a view.
 
     Example:
         >>> import trine
         >>> trine.view_as_complex(trine.tensor([[1., 2.]])).imag
         tensor([2.])
     """
-    result: Tensor = record(_view_as_complex, (input,))
-    return result
+    return record_view(_view_as_complex, input)
+
+
+def _read_as_real(x: Node, value: Node) -> Node:
+    return _view_as_real(value)
+
+
+def _read_as_complex(x: Node, value: Node) -> Node:
+    return _view_as_complex(value)
+
+
+def _new_layout(layout: ViewLayout, result: Node) -> ViewLayout:
+    return ViewLayout.row_major(result.shape)
+
+
+VIEW_INVERSES.update({_view_as_real: _read_as_complex, _view_as_complex: _read_as_real})
+VIEW_LAYOUTS.update({_view_as_real: _new_layout, _view_as_complex: _new_layout})
 
 
 def alias_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -388,10 +404,28 @@ def alias_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return write_out(input.clone(), out)
 
 
-def _cdist(x: Node, y: Node, p: float) -> Node:
+_FEW_ROWS = 25
+"""Up to this many rows distances are computed from differences; beyond, by one product (as PyTorch does)."""
+
+
+def _euclidean(x: Node, y: Node) -> Node:
+    """Return distances by ``norm(x)**2 + norm(y)**2 - 2 * x @ y.T``; a distance of 0 has a gradient of 0."""
+    rows, columns = b.sum(b.mul(x, x), (len(x.shape) - 1,)), b.sum(b.mul(y, y), (len(y.shape) - 1,))
+    rank = max(len(x.shape), len(y.shape))
+    x, y = (b.reshape(node, (*(1,) * (rank - len(node.shape)), *node.shape)) for node in (x, y))
+    product = b.dot(x, b.transpose(y))
+    squares = b.sub(b.add(rows, b.transpose(columns)), b.mul(product, b.const(2, product.dtype)))
+    is_zero = b.le(squares, b.const(0, squares.dtype))
+    zero, one = b.const(0, squares.dtype), b.const(1, squares.dtype)
+    return b.where(is_zero, zero, b.sqrt(b.where(is_zero, one, squares)))
+
+
+def _cdist(x: Node, y: Node, p: float, by_product: bool = True) -> Node:
     from trine.ops.reduction import norm_keeping_axes
 
     rank = len(x.shape)
+    if p == 2 and max(x.shape[-2], y.shape[-2]) > _FEW_ROWS and by_product:
+        return _euclidean(x, y)
     difference = b.sub(b.unsqueeze(x, rank - 1), b.unsqueeze(y, len(y.shape) - 2))
     axis = len(difference.shape) - 1
     return b.squeeze(norm_keeping_axes(difference, (axis,), math.inf if p == math.inf else p), axis)
@@ -405,5 +439,5 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
         >>> trine.cdist(trine.tensor([[0., 0.]]), trine.tensor([[3., 4.]]))
         tensor([[5.]])
     """
-    result: Tensor = record(_cdist, (x1, x2), float(p))
+    result: Tensor = record(_cdist, (x1, x2), float(p), compute_mode != "donot_use_mm_for_euclid_dist")
     return result

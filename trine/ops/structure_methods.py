@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trine.ops import arranging, decomposition, matrix, older_linalg, products, scattering, searching, solving, spectrogram, viewing
+from trine.ops import (
+    arranging,
+    decomposition,
+    matrix,
+    movement,
+    older_linalg,
+    products,
+    reshaping,
+    scattering,
+    searching,
+    solving,
+    spectrogram,
+    viewing,
+)
 
 Function = Callable[..., Any]
 
@@ -30,6 +43,10 @@ STRUCTURE_METHODS: dict[str, Function] = {
     **_named(products, "addbmm addmv addr inner renorm vdot"),
     **_named(searching, "unique unique_consecutive"),
     **_named(spectrogram, "istft stft"),
+    **_named(reshaping, "as_strided_ fill_diagonal_ is_same_size squeeze_ t_ transpose_ unsqueeze_"),
+    "adjoint": movement.adjoint,
+    "swapaxes_": reshaping.transpose_,
+    "swapdims_": reshaping.transpose_,
     **_named(solving, "inverse pinverse"),
 }
 """Method name -> function whose first argument is the tensor."""
