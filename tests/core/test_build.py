@@ -198,7 +198,7 @@ BAD_CALLS = {
     "take: axis out of range": lambda: build.take(node(), node(**INDEX), 2),
     "take_along: the index does not fit": lambda: build.take_along(node(), node((3, 3), **INDEX), 1),
     "put: the value has the wrong shape": lambda: build.put(node(), node((4,), **INDEX), node((3, 3)), 0),
-    "put: no such mode": lambda: build.put(node(), node((4,), **INDEX), node((4, 3)), 0, "mul"),
+    "put: no such mode": lambda: build.put(node(), node((4,), **INDEX), node((4, 3)), 0, "median"),
     "put with mode add: not defined for bool": lambda: build.put(node(dtype=bool_), node((4,), **INDEX), node((4, 3), bool_), 0, "add"),
     "concat: shapes differ": lambda: build.concat([node((2, 3)), node((2, 4))], 0),
     "concat: no operands": lambda: build.concat([], 0),

@@ -21,14 +21,16 @@ _LOWER, _FLOAT32, _WIDEST = "lower", "float32", "widest"
 _POLICIES: dict[str, str] = {
     **dict.fromkeys(
         """contraction._mm contraction._bmm contraction.matmul_nodes contraction.linear_nodes contraction._linear_bias
-        contraction._addmm contraction._addmm_scaled contraction._baddbmm contraction._addbmm contraction._einsum
+        contraction._addmm contraction._addmm_scaled contraction._baddbmm products._addbmm products._addmv einsum._einsum
         contraction._tensordot convolution._conv convolution._conv_transpose embeddings._attention matrix._vecdot
         recurrent.recurrent_nodes matrix._matrix_power matrix._multi_dot""".split(),
         _LOWER,
     ),
     **dict.fromkeys(
-        """loss quantiles solving decomposition fourier spectral grid padding._pad_extend creation._polar_nodes reduction._prod
-        conversion._cdist contraction._trace conversion._view_as_complex""".split(),
+        """loss quantiles solving decomposition older_linalg fourier spectrogram grid padding._pad_extend creation._polar_nodes reduction._prod
+        conversion._cdist contraction._trace conversion._view_as_complex
+        matrix._det matrix._slogdet matrix._logdet matrix._matrix_exp matrix._matrix_norm matrix._condition
+        matrix._matrix_rank""".split(),
         _FLOAT32,
     ),
     **dict.fromkeys("joining._stack joining._cat".split(), _WIDEST),
@@ -38,7 +40,7 @@ _BY_ATTRIBUTE: dict[tuple[str, str], str] = {
     ("pooling._avg_pool", "avg_pool3d"): _FLOAT32,
     ("pooling._max_pool", "max_pool3d"): _FLOAT32,
     ("pooling._adaptive_avg_pool", "adaptive_avg_pool3d"): _FLOAT32,
-    ("indexing._index_write", "set"): _WIDEST,
+    ("scattering.index_nodes", "set"): _WIDEST,
     ("recurrent.recurrent_nodes", "GRU"): _WIDEST,
 }
 
