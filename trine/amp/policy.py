@@ -22,13 +22,13 @@ _POLICIES: dict[str, str] = {
     **dict.fromkeys(
         """contraction._mm contraction._bmm contraction.matmul_nodes contraction.linear_nodes contraction._linear_bias
         contraction._addmm contraction._addmm_scaled contraction._baddbmm products._addbmm products._addmv einsum._einsum
-        contraction._tensordot convolution._conv convolution._conv_transpose embeddings._attention matrix._vecdot
+        contraction._tensordot convolution._conv convolution._conv_transpose attention._attention matrix._vecdot
         recurrent.recurrent_nodes matrix._matrix_power matrix._multi_dot""".split(),
         _LOWER,
     ),
     **dict.fromkeys(
-        """loss quantiles solving decomposition older_linalg fourier spectrogram grid padding._pad_extend creation._polar_nodes reduction._prod
-        conversion._cdist contraction._trace conversion._view_as_complex
+        """loss quantiles solving decomposition older_linalg fourier spectrogram grid padding._pad_extend creation._polar_nodes
+        reduction._prod conversion._cdist contraction._trace conversion._view_as_complex
         matrix._det matrix._slogdet matrix._logdet matrix._matrix_exp matrix._matrix_norm matrix._condition
         matrix._matrix_rank""".split(),
         _FLOAT32,
