@@ -18,12 +18,13 @@ from trine.compiler.passes.donate import copy_donations
 from trine.compiler.passes.fuse import fuse
 from trine.compiler.passes.layout import channels_last_nodes
 from trine.compiler.passes.memory import place
+from trine.compiler.passes.prepare import prepare
 from trine.compiler.passes.schedule import schedule
 from trine.compiler.passes.simplify import simplify
 from trine.compiler.passes.stack import stack
 from trine.compiler.passes.stages import Compilation
 from trine.compiler.passes.tables import REDUCTIONS
-from trine.compiler.program import Command, Program, Value
+from trine.compiler.program import Command, Preparation, Program, Value
 from trine.compiler.target import Target
 from trine.core.graph import Graph, Node, topological_order
 
@@ -69,9 +70,10 @@ def compile_stages(graph: Graph, target: Target, threads: int = 1, *, explain_de
     lowering = Lowering(graph, plan, channels_last_nodes(order, set(graph.outputs)), target, threads)
     lowering.run(groups)
     copy_donations(lowering)
+    preparation = prepare(lowering)
     num_inputs = _num_inputs(graph, order)
     arena = place(lowering.commands, lowering.inputs.values(), lowering.outputs, lowering.aliases, num_inputs)
-    program = _program(lowering, num_inputs, arena)
+    program = _program(lowering, num_inputs, arena, preparation)
     compilation = Compilation(graph, order, plan, groups, lowering, program)
     if check:
         verify.verify(compilation)
@@ -95,8 +97,8 @@ def _num_inputs(graph: Graph, order: Sequence[Node]) -> int:
     return count
 
 
-def _program(lowering: Lowering, num_inputs: int, arena: int) -> Program:
+def _program(lowering: Lowering, num_inputs: int, arena: int, preparation: Preparation) -> Program:
     unused = Value((), dtypes.bool_, (), "input")
     inputs = [lowering.inputs.get(i, unused) for i in range(num_inputs)]
     scratch = max([command.scratch for command in lowering.commands if isinstance(command, Command)], default=0)
-    return Program(lowering.commands, inputs, lowering.outputs, arena, scratch, lowering.status_nodes)
+    return Program(lowering.commands, inputs, lowering.outputs, arena, scratch, lowering.status_nodes, preparation)

@@ -21,7 +21,7 @@ class Value:
         shape: logical shape.
         dtype: element type.
         strides: element strides, one per axis; dense, in any order of axes; row-major for inputs and outputs.
-        kind: "input", "output" or "temporary".
+        kind: "input", "output", "temporary", or "prepared" (kept from run to run while the inputs that it is made of do not change).
         position: index among the inputs or the outputs; -1 for a temporary.
         slot, offset: where it lives in the run-time table, set by the memory pass (byte offset).
     """
@@ -73,6 +73,7 @@ class Command:
         scratch: bytes of per-thread scratch memory that the kernel needs.
         name: what the profiler calls it.
         nodes: the graph nodes that it computes.
+        is_preparation: it only brings its operands into another form, which is worth keeping.
     """
 
     kernel: Kernel
@@ -83,6 +84,7 @@ class Command:
     scratch: int = 0
     name: str = ""
     nodes: tuple[Node, ...] = ()
+    is_preparation: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -94,9 +96,27 @@ class HostCommand:
     output: Value
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What the first commands of a program prepare.
+
+    Attributes:
+        commands: their number.
+        nbytes: size of the memory that they write.
+        inputs: positions of the inputs that they read.
+    """
+
+    commands: int = 0
+    nbytes: int = 0
+    inputs: tuple[int, ...] = ()
+
+
 @dataclass(eq=False, slots=True)
 class Program:
-    """A compiled graph: commands in order, and the memory that they need."""
+    """A compiled graph: commands in order, and the memory that they need.
+
+    The first `preparation.commands` commands depend on the inputs at `preparation.inputs` alone.
+    """
 
     commands: list[Command | HostCommand]
     inputs: list[Value]
@@ -104,3 +124,4 @@ class Program:
     arena_bytes: int = 0
     scratch_bytes: int = 0
     status_nodes: list[Node] = field(default_factory=list)
+    preparation: Preparation = field(default_factory=Preparation)

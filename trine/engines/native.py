@@ -56,7 +56,8 @@ class NativeExecutable:
     ) -> tuple[list[Buffer], list[tuple[Timing, tuple[Node, ...]]]]:
         """Run it command by command; return the outputs, and for each command what it took and what it computes."""
         outputs, timings = self.plan.profile(inputs, scalars[: self._num_scalars])
-        return outputs, list(zip(timings, self.nodes, strict=True))
+        # What was prepared by an earlier run has not run.
+        return outputs, list(zip(timings, self.nodes[len(self.nodes) - len(timings) :], strict=True))
 
 
 class NativeEngine:
@@ -92,8 +93,9 @@ class NativeEngine:
         donated = dict(graph.donations)
         outputs = [Output(value.nbytes, donated.get(j, -1)) for j, value in enumerate(program.outputs)]
         sources = [(_name(node), node.source) for node in program.status_nodes]
+        kept = (program.preparation.commands, program.preparation.nbytes, program.preparation.inputs)
         kinds = scalar_kinds(topological_order(graph.outputs))
-        return Plan(commands, len(program.inputs), outputs, program.arena_bytes, program.scratch_bytes, kinds, sources, self.kernels)
+        return Plan(commands, len(program.inputs), outputs, program.arena_bytes, program.scratch_bytes, kinds, sources, self.kernels, kept)
 
     def _resolve(self, program: Program) -> dict[Kernel, int]:
         """Return the address of every kernel of a program."""

@@ -31,6 +31,7 @@ class NumpyExecutable:
             source = self._donated.get(position)
             is_written = source is not None and not inputs[source].readonly
             outputs.append(inputs[source] if is_written else allocate(array.nbytes))  # type: ignore[index]
+            outputs[-1].writes += 1
         if self._donated:  # a result may be a view of an input that is written
             results = [array.copy() for array in results]
         pairs = list(zip(outputs, results, strict=True))

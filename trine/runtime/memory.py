@@ -54,9 +54,10 @@ class Buffer:
         owner: the object that keeps the memory alive.
         readonly: True if nobody may write to it.
         external: True if somebody outside (a NumPy array, a DLPack tensor) may see the same memory.
+        writes: number of times that a plan wrote over it.
     """
 
-    __slots__ = ("address", "nbytes", "owner", "readonly", "external", "__weakref__")
+    __slots__ = ("address", "nbytes", "owner", "readonly", "external", "writes", "__weakref__")
 
     def __init__(self, address: int, nbytes: int, owner: Any, readonly: bool = False, external: bool = False) -> None:
         self.address = address
@@ -64,6 +65,12 @@ class Buffer:
         self.owner = owner
         self.readonly = readonly
         self.external = external
+        self.writes = 0
+
+    @property
+    def is_private(self) -> bool:
+        """True if only plans write to the memory, through this buffer."""
+        return type(self) is _PooledBuffer and not self.external
 
     @property
     def __array_interface__(self) -> dict[str, Any]:

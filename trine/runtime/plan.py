@@ -8,7 +8,7 @@ where `inputs` and `outputs` are lists of `Buffer` and `scalars` are Python numb
 table lives in a *frame* taken from a list of free ones, the working memory comes from the buffer pool.
 
 The run-time table has the layout of docs/architecture.md: slot 0 scratch, 1 scratch bytes per thread, 2 status block, 3 scalars, 4 arena,
-`FIRST_SLOT` + i the inputs, `FIRST_SLOT` + number of inputs + j the outputs.
+`FIRST_SLOT` + i the inputs, `FIRST_SLOT` + number of inputs + j the outputs, and after these what is kept from run to run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -76,6 +77,32 @@ class Output(NamedTuple):
     donated: int = -1
 
 
+class Preparation(NamedTuple):
+    """The first `commands` commands read the inputs at positions `inputs` alone and write to `nbytes` bytes that the plan keeps.
+
+    They run again only when one of these inputs is another buffer, or was written, or can be seen from outside.
+    """
+
+    commands: int = 0
+    nbytes: int = 0
+    inputs: tuple[int, ...] = ()
+
+
+class _Kept(NamedTuple):
+    """Prepared memory, and what it was made of: (buffer, its number of writes)."""
+
+    memory: Buffer
+    sources: tuple[tuple[weakref.ref[Buffer], int], ...]
+
+    def serves(self, inputs: Sequence[Buffer], positions: Sequence[int]) -> bool:
+        """Return whether it was made of these inputs, as they are."""
+        for position, (source, writes) in zip(positions, self.sources, strict=True):
+            buffer = inputs[position]
+            if source() is not buffer or buffer.writes != writes or buffer.external:
+                return False
+        return True
+
+
 class Timing(NamedTuple):
     """What `Plan.profile` measured: a command's name and the seconds that it took."""
 
@@ -96,6 +123,7 @@ class Plan:
         scalar_kinds: one character per scalar: "d" for float64, "q" for int64.
         status_sources: for each node id that a kernel may report, (operation, user's source line or None).
         keep: what must live as long as the plan (the loaded kernels).
+        preparation: what the first commands are for (`Preparation`).
 
     Attributes:
         cost: the sum of the launches' costs.
@@ -117,6 +145,9 @@ class Plan:
         "_has_donations",
         "_scalars",
         "_frames",
+        "preparation",
+        "_preparing",
+        "_kept",
     )
 
     def __init__(
@@ -129,6 +160,7 @@ class Plan:
         scalar_kinds: str = "",
         status_sources: Sequence[tuple[str, str | None]] = (),
         keep: Any = None,
+        preparation: tuple[int, int, tuple[int, ...]] = (0, 0, ()),
     ) -> None:
         self.commands = tuple(commands)
         self.num_inputs = num_inputs
@@ -138,8 +170,11 @@ class Plan:
         self.keep = keep
         self.cost = sum(c.cost for c in commands if isinstance(c, Launch))
         self._has_donations = any(o.donated >= 0 for o in self.outputs)
-        self._segments = _split(commands)
-        self._parallel = any(isinstance(s, executor.Segment) and s.is_parallel for s in self._segments)
+        self.preparation = Preparation(*preparation)
+        self._preparing = _split(commands[: self.preparation.commands])
+        self._segments = _split(commands[self.preparation.commands :])
+        self._parallel = any(isinstance(s, executor.Segment) and s.is_parallel for s in (*self._preparing, *self._segments))
+        self._kept: _Kept | None = None
         self._arena_bytes = _round_up(arena_bytes)
         self._scratch_bytes = _round_up(scratch_bytes)
         self._scalars = struct.Struct("=" + scalar_kinds)
@@ -181,10 +216,21 @@ class Plan:
             slot += 1
         results = []
         for nbytes, donated in self.outputs:
-            buffer = allocate(nbytes) if donated < 0 else inputs[donated]
+            if donated < 0:
+                buffer = allocate(nbytes)
+            else:
+                buffer = inputs[donated]
+                buffer.writes += 1
             results.append(buffer)
             table[slot] = buffer.address
             slot += 1
+        kept: _Kept | None = None
+        run_steps = frame.steps
+        if self.preparation.commands:
+            kept, is_ready = self._prepared(inputs)
+            table[slot] = kept.memory.address
+            if not is_ready:
+                run_steps = [*frame.preparing, *run_steps]
         if frame.working_bytes:
             working = allocate(frame.working_bytes)
             table[ARENA_SLOT] = working.address
@@ -194,7 +240,7 @@ class Plan:
                 self._scalars.pack_into(frame.memory, frame.scalars_offset, *scalars)
             except struct.error as error:
                 raise self._argument_error(inputs, scalars) from error
-        steps = iter(frame.steps)
+        steps = iter(run_steps)
         step = None
         try:
             for step in steps:
@@ -209,8 +255,21 @@ class Plan:
             raise
         if finished is not None:
             finished += results
+        if kept is not None and kept.sources:
+            self._kept = kept
         self._frames.append(frame)
         return results
+
+    def _prepared(self, inputs: Sequence[Buffer]) -> tuple[_Kept, bool]:
+        """Return the memory of what is prepared, and whether that is there already."""
+        kept, positions = self._kept, self.preparation.inputs
+        if kept is not None and kept.serves(inputs, positions):
+            return kept, True
+        kept = self._kept = None  # its memory serves again
+        sources = [inputs[position] for position in positions]
+        lasts = all([buffer.is_private for buffer in sources])
+        made = tuple([(weakref.ref(buffer), buffer.writes) for buffer in sources]) if lasts else ()
+        return _Kept(allocate(self.preparation.nbytes), made), False
 
     def _finish(self, frame: _Frame, step: Callable[[], Any] | None, rest: Iterator[Callable[[], Any]]) -> None:
         """Run what an interrupt has left over.
@@ -233,13 +292,19 @@ class Plan:
     def profile(self, inputs: Sequence[Buffer], scalars: Sequence[float | int] = ()) -> tuple[list[Buffer], list[Timing]]:
         """Run the plan command by command and return its outputs and what each command took (about 1 us of it for the measurement)."""
         arguments = (self._arena_bytes, self._scratch_bytes, self.scalar_kinds, self.status_sources, self.keep)
-        single = Plan(self.commands, self.num_inputs, self.outputs, *arguments)
-        single._segments = [segment for command in self.commands for segment in _split([command])]
+        single = Plan(self.commands, self.num_inputs, self.outputs, *arguments, self.preparation)
+        count = self.preparation.commands
+        single._preparing = [segment for command in self.commands[:count] for segment in _split([command])]
+        single._segments = [segment for command in self.commands[count:] for segment in _split([command])]
+        single._kept = self._kept
         frame = _Frame(single, pool.num_threads if single._parallel else 1)
         timings: list[Timing] = []
-        frame.steps = [partial(_timed, step, c.name, timings) for step, c in zip(frame.steps, self.commands, strict=True)]
+        frame.preparing = [partial(_timed, step, c.name, timings) for step, c in zip(frame.preparing, self.commands, strict=False)]
+        frame.steps = [partial(_timed, step, c.name, timings) for step, c in zip(frame.steps, self.commands[count:], strict=True)]
         single._frames.append(frame)
-        return single.run(inputs, scalars), timings
+        outputs = single.run(inputs, scalars)
+        self._kept = single._kept
+        return outputs, timings
 
     def _writable_inputs(self, inputs: Sequence[Buffer]) -> list[Buffer]:
         """Return the inputs with donated read-only ones replaced by copies."""
@@ -259,10 +324,10 @@ class Plan:
 class _Frame:
     """The memory of one run in progress: table, status block, scalars, and the steps bound to them."""
 
-    __slots__ = ("memory", "table", "address", "num_threads", "working_bytes", "status", "scalars_offset", "steps", "_keep")
+    __slots__ = ("memory", "table", "address", "num_threads", "working_bytes", "status", "scalars_offset", "steps", "preparing", "_keep")
 
     def __init__(self, plan: Plan, num_threads: int) -> None:
-        num_slots = FIRST_SLOT + plan.num_inputs + len(plan.outputs)
+        num_slots = FIRST_SLOT + plan.num_inputs + len(plan.outputs) + 1
         status_offset = 8 * num_slots
         self.scalars_offset = status_offset + 8 * STATUS_WORDS
         self.memory = bytearray(self.scalars_offset + max(plan._scalars.size, 8))
@@ -274,15 +339,20 @@ class _Frame:
         self.table[SCRATCH_BYTES_SLOT] = plan._scratch_bytes
         self.table[STATUS_SLOT] = self.status
         self.table[SCALARS_SLOT] = self.address + self.scalars_offset
-        self.steps: list[Callable[[], Any]] = []
-        self._keep = []
-        for segment in plan._segments:
+        self._keep: list[Any] = []
+        self.steps = self._bind(plan._segments)
+        self.preparing = self._bind(plan._preparing)
+
+    def _bind(self, segments: Sequence[executor.Segment | HostCall]) -> list[Callable[[], Any]]:
+        steps: list[Callable[[], Any]] = []
+        for segment in segments:
             if isinstance(segment, HostCall):
-                self.steps.append(_HostStep(segment, self.memory))
+                steps.append(_HostStep(segment, self.memory))
             else:
-                step, keep = segment.bind(self.address, self.status, num_threads)
-                self.steps.append(step)
+                step, keep = segment.bind(self.address, self.status, self.num_threads)
+                steps.append(step)
                 self._keep.append(keep)
+        return steps
 
     def status_words(self) -> tuple[int, ...]:
         """Return the status block."""

@@ -142,7 +142,7 @@ def _lower(
     commands.append(
         Command(
             pack_kernel(dtype), [Operand(w), Operand(packed, access="w")], list(plan.pack_params), plan.packed_shape[0],
-            cost=w.nbytes + packed.nbytes, name=f"{name}.pack", nodes=nodes,
+            cost=w.nbytes + packed.nbytes, name=f"{name}.pack", nodes=nodes, is_preparation=True,
         )
     )  # fmt: skip
     commands.append(

@@ -113,7 +113,8 @@ def lower_winograd(
     return [
         Command(
             winograd_weight_kernel(w.dtype), [Operand(w), Operand(transformed, access="w")], list(plan.weight_params), plan.weight_shape[0],
-            cost=w.nbytes + transformed.nbytes, scratch=plan.weight_scratch, name=f"{name}.pack", nodes=nodes,
+            cost=w.nbytes + transformed.nbytes, scratch=plan.weight_scratch, name=f"{name}.pack",
+            is_preparation=True, nodes=nodes,
         ),
         Command(
             winograd_kernel(w.dtype, 2 * len(extra) + len(entries)),

@@ -23,7 +23,7 @@ def touched(command: AnyCommand) -> list[tuple[Value, str]]:
 def place(
     commands: Sequence[AnyCommand],
     inputs: Iterable[Value],
-    outputs: Iterable[Value],
+    outputs: Sequence[Value],
     aliases: Mapping[Value, tuple[Value, int]],
     num_inputs: int,
 ) -> int:
@@ -45,6 +45,8 @@ def place(
         for value, _ in touched(command):
             while value in aliases:
                 value = aliases[value][0]
+            if value.kind == "prepared":
+                value.slot = FIRST_SLOT + num_inputs + len(outputs)
             if value.kind == "temporary":
                 if value not in first:
                     first[value] = number
