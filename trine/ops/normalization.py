@@ -35,6 +35,18 @@ def _standardized(x: Node, axes: tuple[int, ...], eps: float) -> tuple[Node, Nod
     return b.mul(centred, b.rsqrt(b.add(variance, number(eps, x)))), mean, variance
 
 
+def _distances(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node, Node, Node]:
+    """Return, for long columns along `axes`: a point near the mean, the distances to it, their mean, the (biased) variance.
+
+    What is normalized does not depend on that point, so no gradient goes through it: then a backward pass takes two sums in one pass over
+    the columns, and writes the gradient in another.
+    """
+    near = b.stop_gradient(mean_keeping_axes(x, axes))
+    distance = b.sub(x, near)
+    rest = mean_keeping_axes(distance, axes)
+    return near, distance, rest, b.sub(mean_keeping_axes(b.mul(distance, distance), axes), b.mul(rest, rest))
+
+
 def _affine(x: Node, weight: Node | None, bias: Node | None) -> Node:
     if weight is not None:
         x = b.mul(x, as_dtype(weight, x.dtype))
@@ -152,13 +164,23 @@ def _batch_norm_inference(*arguments: Any) -> Node:
     mean = as_dtype(_per_channel(mean, rank, channels, "batch_norm"), wide.dtype)
     variance = as_dtype(_per_channel(variance, rank, channels, "batch_norm"), wide.dtype)
     # One product and one sum for each element: what belongs to the channel is computed once.
-    scale = b.rsqrt(b.add(variance, number(eps, wide)))
-    if weight is not None:
-        scale = b.mul(scale, as_dtype(_per_channel(weight, rank, channels, "batch_norm"), wide.dtype))
-    shift = b.neg(b.mul(mean, scale))
-    if bias is not None:
-        shift = b.sub(as_dtype(_per_channel(bias, rank, channels, "batch_norm"), wide.dtype), b.mul(mean, scale))
-    return as_dtype(b.add(b.mul(wide, scale), shift), x.dtype)
+    return as_dtype(_scaled(wide, mean, _channel_scale(wide, variance, weight, eps), bias), x.dtype)
+
+
+def _scaled(x: Node, mean: Node, scale: Node, bias: Node | None) -> Node:
+    """Return ``(x - mean) * scale + bias``."""
+    shift = b.mul(mean, scale)
+    if bias is None:
+        return b.sub(b.mul(x, scale), shift)
+    shift = b.sub(as_dtype(_per_channel(bias, len(x.shape), x.shape[1], "batch_norm"), x.dtype), shift)
+    return b.add(b.mul(x, scale), shift)
+
+
+def _channel_scale(x: Node, variance: Node, weight: Node | None, eps: float) -> Node:
+    scale = b.rsqrt(b.add(variance, number(eps, x)))
+    if weight is None:
+        return scale
+    return b.mul(scale, as_dtype(_per_channel(weight, len(x.shape), x.shape[1], "batch_norm"), x.dtype))
 
 
 def _batch_norm_training(*arguments: Any) -> tuple[Node, Node, Node]:
@@ -175,10 +197,10 @@ def _batch_norm_training(*arguments: Any) -> tuple[Node, Node, Node]:
                 "batch_norm: one value per channel in training", received=f"input {x.shape}", expected="more than one value per channel"
             )
         )
-    normalized, mean, variance = _standardized(wide, axes, eps)
-    y = as_dtype(_channel_affine(normalized, weight, bias, "batch_norm"), x.dtype)
+    near, distance, rest, variance = _distances(wide, axes)
+    y = as_dtype(_scaled(distance, rest, _channel_scale(wide, variance, weight, eps), bias), x.dtype)
     channels = (x.shape[1],)
-    return y, b.stop_gradient(b.reshape(mean, channels)), b.stop_gradient(b.reshape(variance, channels))
+    return y, b.stop_gradient(b.reshape(b.add(near, rest), channels)), b.stop_gradient(b.reshape(variance, channels))
 
 
 def _batch_norm_of_nothing(*arguments: Any) -> Node:

@@ -53,6 +53,15 @@ def is_repeated(node: Node, points: int) -> bool:
     return 1 < size and points >= max(_REPEATS * size, _MANY_POINTS) and not is_cheap(node)
 
 
+# A sum over columns of an array of so many elements is not computed by what uses it.
+_LARGE = 1 << 16
+
+
+def stands_alone(node: Node) -> bool:
+    """Return whether a reduction stays apart from its users: then it shares its pass over a large array with the array's other sums."""
+    return not is_trailing(node) and math.prod(node.inputs[0].shape) >= _LARGE
+
+
 def summed_term(node: Node, num_users: Mapping[Node, int]) -> Node | None:
     """Return a product or reduction that only this sum uses: the sum goes on where that one is computed."""
     for operand in node.inputs:

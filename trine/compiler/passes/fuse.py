@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from trine.compiler.passes.choices import is_cheap, is_repeated, is_trailing, most_summed, reduced_axes, summed_term
+from trine.compiler.passes.choices import is_cheap, is_repeated, is_trailing, most_summed, reduced_axes, stands_alone, summed_term
 from trine.compiler.passes.groups import Dependencies, Group, Port, simple_axes
 from trine.compiler.passes.tables import EPILOGUES, EXPENSIVE, HEAVY, KIND, STRIDED_OPERANDS
 from trine.compiler.passes.views import Index, NotAffine, broadcast, extents, forget, identity, intern, operand_index, row_major
@@ -465,14 +465,14 @@ class _Fusion:
             uses = self._merge_users(node, uses)
         operand = node.inputs[0]
         group: Group | None = None
-        inner = None
-        if len(uses) == 1 and node not in self.must:
+        inner, alone = None, stands_alone(node)
+        if len(uses) == 1 and node not in self.must and not alone:
             (only, indices), *_ = uses.items()
             if type(only) is Group and len(indices) == 1:
                 inner = self._bind(only, node, indices[0])
                 if inner is not None:
                     group, index = only, indices[0]
-        if inner is None and uses:
+        if inner is None and uses and not alone:
             hosted = self._host_reduction(node, uses)
             if hosted is not None:
                 group, index, inner = hosted
