@@ -392,21 +392,16 @@ def test_hostile_files(name: str, tmp_path: Path) -> None:
         assert "load: " in str(error.value) and len(str(error.value)) < 2000
 
 
-def test_pickles_and_archives_are_refused_without_reading_on(tmp_path: Path) -> None:
+def test_nothing_in_pickles_and_archives_is_executed(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> Any:
             return pytest.fail, ("executed",)
 
-    class FirstBytesOnly(io.BytesIO):
-        def read(self, count: int | None = -1) -> bytes:
-            assert self.tell() == 0 and count == 8
-            return super().read(count)
-
     with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
         archive.writestr("data.pkl", pickle.dumps(Evil()))
     for data in ((tmp_path / "archive").read_bytes(), pickle.dumps(Evil()), pickle.dumps(Evil(), protocol=2)):
-        with pytest.raises(CheckpointError, match="could execute code"):
-            trine.load(FirstBytesOnly(data))
+        with pytest.raises(CheckpointError, match="not allowed"):
+            trine.load(io.BytesIO(data))
 
 
 GOOD = saved({"model": {"w": trine.arange(6).reshape(2, 3).float(), "b": trine.ones(2, dtype=trine.bfloat16)}, "n": [1, 2.5, "x"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -12,23 +13,37 @@ from typing import Any
 
 import numpy as np
 
-from trine.errors import AllocationError, CheckpointError, DTypeError, message
+from trine.errors import AllocationError, ArgumentError, CheckpointError, DTypeError, message
 from trine.runtime.memory import allocate
 from trine.serialization.layout import Entry, LayoutError, decode, encode, header_size, in_file_order
 from trine.serialization.structure import flatten, unflatten
+from trine.serialization.torch_reader import read_legacy, read_zip
+from trine.serialization.torch_writer import archive_of
 from trine.tensor import Tensor
 from trine.tensor.state import Meta
 from trine.tensor.tensor import from_buffer
 
 STRUCTURE = "trine.structure"
+TORCH_SUFFIXES = (".pt", ".pth", ".bin")
+"""Names of files that are written in PyTorch's format."""
 
 
 class MissingFileError(CheckpointError, FileNotFoundError):
     """There is no file to load."""
 
 
-def save(obj: Any, f: Any) -> None:
-    """Save tensors and plain data in the safetensors format.
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    *,
+    format: str | None = None,
+) -> None:
+    """Save tensors and plain data: in the safetensors format, or in PyTorch's where the name ends in .pt, .pth or .bin.
+
+    Either way `load` gives the same back. PyTorch reads the one with the safetensors package, the other with `torch.load`.
 
     The file appears whole or not at all: it is written beside its place, synced, and renamed, so that an error (a full disk, an
     interrupt) leaves an existing file as it was. Permissions of an existing file are kept, and a symbolic link stays one.
@@ -36,9 +51,11 @@ def save(obj: Any, f: Any) -> None:
     Args:
         obj: a state dict, or any nesting of dicts, lists and tuples with tensors, arrays, numbers, strings and None.
         f: a path or a writable binary file.
+        format: "safetensors" or "torch", whatever the name is.
+        pickle_module, pickle_protocol: accepted for compatibility.
 
     Raises:
-        CheckpointError: the file cannot be written. DTypeError: something in `obj` cannot be saved.
+        ArgumentError: an unknown format. CheckpointError: the file cannot be written. DTypeError: something in `obj` cannot be saved.
 
     >>> import trine, tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
@@ -46,7 +63,12 @@ def save(obj: Any, f: Any) -> None:
     >>> trine.load(path)["w"].tolist()
     [1.0, 1.0]
     """
-    pieces = list(_pieces(obj))
+    if format not in (None, "safetensors", "torch"):
+        raise ArgumentError(message("save: format", received=format, expected="'safetensors' or 'torch'"))
+    if format is None:
+        name = "" if hasattr(f, "write") else str(_path(f, "save"))
+        format = "torch" if name.endswith(TORCH_SUFFIXES) else "safetensors"
+    pieces = [archive_of(obj)] if format == "torch" else list(_pieces(obj))
     if hasattr(f, "write"):
         _write_to(f, pieces)
         return
@@ -125,13 +147,17 @@ def _sync_directory(path: Path) -> None:
 
 
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None) -> Any:
-    """Load what `save` wrote, or any safetensors file. Nothing in the file is ever executed.
+    """Load what `save` wrote, any safetensors file, or what `torch.save` wrote. Nothing in the file is ever executed.
+
+    A file of `torch.save` may hold tensors, parameters, containers, numbers, strings and NumPy arrays; another class is refused by name,
+    unless `trine.serialization.add_safe_globals` allows it.
 
     Args:
         f: a path or a readable binary file. map_location, pickle_module, weights_only, mmap: accepted for compatibility.
 
     Raises:
         CheckpointError: no such file (also a FileNotFoundError), or it is truncated, corrupted or of another format.
+        RefusedGlobalError: it names a class or function that is not allowed (also a pickle.UnpicklingError).
     """
     if hasattr(f, "read"):
         return _read(f, "the given file", None)
@@ -149,7 +175,10 @@ def _read(file: Any, name: str, size: int | None) -> Any:
     """Read an open file of `size` bytes (None if that is not known)."""
     try:
         prefix = _read_bytes(file, 8)
-        _refuse_pickle(prefix, name)
+        if prefix[:2] == b"PK":
+            return read_zip(_seekable(file, prefix), name)
+        if prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+            return read_legacy(_seekable(file, prefix), name)
         length = header_size(prefix)
         if size is not None and length > size - 8:
             raise LayoutError(f"a header of {length} bytes in a file of {size}")
@@ -208,9 +237,15 @@ def _read_tensor(file: Any, entry: Entry) -> Tensor:
     return from_buffer(buffer, Meta.of(entry.shape, entry.dtype))
 
 
-def _refuse_pickle(prefix: bytes, name: str) -> None:
-    """Raise if a file begins like a pickle or a zip archive (of pickles)."""
-    if prefix[:4] in (b"PK\x03\x04", b"PK\x05\x06") or (prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
-        what = f"load: {name} is a pickled checkpoint, which could execute code"
-        fix = "load it with the program that wrote it, and save the tensors with safetensors"
-        raise CheckpointError(message(what, received="a zip or pickle file", expected="a safetensors file", fix=fix))
+def _seekable(file: Any, prefix: bytes) -> Any:
+    """Return a file at its beginning, of which `prefix` has been read."""
+    try:
+        if file.seekable() and file.tell() == len(prefix):
+            file.seek(0)
+            return file
+    except (AttributeError, OSError):
+        pass
+    parts = [prefix]
+    while part := file.read(1 << 26):
+        parts.append(part)
+    return io.BytesIO(b"".join(parts))
