@@ -31,6 +31,7 @@ from trine.ops.activation import (
 )
 from trine.ops.arithmetic import (
     add,
+    arctan2,
     atan2,
     bitwise_and,
     bitwise_left_shift,
@@ -103,9 +104,13 @@ from trine.ops.contraction import (
 from trine.ops.conversion import (
     alias_copy,
     cdist,
+    get_device,
     is_complex,
     is_floating_point,
+    is_inference,
     is_nonzero,
+    is_same_size,
+    is_signed,
     is_tensor,
     numel,
     to,
@@ -137,6 +142,7 @@ from trine.ops.creation import (
     ones,
     ones_like,
     polar,
+    range,
     tril_indices,
     triu_indices,
     zeros,
@@ -409,9 +415,14 @@ from trine.ops.windows import __all__ as _windows
 
 methods.install()
 
+from trine.ops.in_place import *  # noqa: E402, F403 - they are the methods that were just installed
+from trine.ops.in_place import __all__ as _in_place  # noqa: E402
+
 # one name a line would hide the file
 # fmt: off
 __all__ = [
+    *_in_place,
+    "arctan2", "get_device", "is_inference", "is_same_size", "is_signed", "range",
     *_arranging, *_decomposition, *_matrix, *_older_linalg, *_einsum, *_products, *_scattering, *_searching,
     *_solving, *_spectrogram, *_viewing, *_windows,
     "msort",

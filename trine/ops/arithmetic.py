@@ -281,13 +281,19 @@ xlogy = binary(
     "trine.tensor([0., 1.]), trine.tensor([0., 1.])",
     "[0., 0.]",
 )
-heaviside = binary(
-    "heaviside",
-    _heaviside,
-    "Return 0 below zero, 1 above, and `other` at zero.",
-    "trine.tensor([-1., 0.]), trine.tensor([0.5])",
-    "[0. , 0.5]",
-)
+
+
+def heaviside(input: Tensor, values: Operand, *, out: Tensor | None = None) -> Tensor:
+    """Return 0 below zero, 1 above, and `values` at zero.
+
+    Example:
+        >>> import trine
+        >>> trine.heaviside(trine.tensor([-1., 0.]), trine.tensor([0.5]))
+        tensor([0. , 0.5])
+    """
+    return write_out(record(_heaviside, (input, values)), out)
+
+
 bitwise_and = binary("bitwise_and", bitwise_and_nodes, "Return the bitwise and of integers or bool.", "trine.tensor([6]), 3", "[2]")
 bitwise_or = binary("bitwise_or", bitwise_or_nodes, "Return the bitwise or of integers or bool.", "trine.tensor([6]), 3", "[7]")
 bitwise_xor = binary(
@@ -385,7 +391,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
     return result if out is None else write_out(result, out)
 
 
-subtract, multiply, divide = sub, mul, div
+subtract, multiply, divide, arctan2 = sub, mul, div, atan2
 
 
 # --- powers -------------------------------------------------------------------------------------------------------------------------

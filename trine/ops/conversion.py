@@ -21,7 +21,7 @@ from trine.tensor.alias import VIEW_INVERSES, assign
 from trine.tensor.convert import tensor
 from trine.tensor.device import Device
 from trine.tensor.layout import MemoryFormat, channels_last, channels_last_3d
-from trine.tensor.tensor_types import dtype_of
+from trine.tensor.tensor_types import NAMES, dtype_of
 from trine.tensor.view_layout import VIEW_LAYOUTS, ViewLayout, layout_of
 
 
@@ -109,8 +109,10 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
     return cast(input, other.dtype)
 
 
-def type_(input: Tensor, dtype: Any = None) -> Any:
-    """Return the name of the dtype, or the tensor with another dtype: the method ``x.type``.
+def type_(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """Return the name of the tensor type ("torch.FloatTensor"), or the tensor with another dtype: the method ``x.type``.
+
+    `dtype` is a dtype, a tensor type such as `trine.FloatTensor`, or the name of either.
 
     Example:
         >>> import trine
@@ -118,7 +120,7 @@ def type_(input: Tensor, dtype: Any = None) -> Any:
         tensor([1.])
     """
     if dtype is None:
-        return f"trine.{input.dtype.name}"
+        return f"torch.{NAMES.get(input.dtype, input.dtype.name)}"
     return cast(input, dtype_of(dtype))
 
 
@@ -204,6 +206,39 @@ def is_signed(input: Tensor) -> bool:
         True
     """
     return input.dtype.is_signed
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Return whether the tensors have the same shape.
+
+    Example:
+        >>> import trine
+        >>> trine.is_same_size(trine.ones(2), trine.zeros(2))
+        True
+    """
+    return input.shape == other.shape
+
+
+def get_device(input: Tensor) -> int:
+    """Return the number of the tensor's device: -1, the CPU.
+
+    Example:
+        >>> import trine
+        >>> trine.get_device(trine.ones(2))
+        -1
+    """
+    return -1
+
+
+def is_inference(input: Tensor) -> bool:
+    """Return False: tensors made under `inference_mode` are tensors like others.
+
+    Example:
+        >>> import trine
+        >>> trine.is_inference(trine.ones(2))
+        False
+    """
+    return False
 
 
 def is_nonzero(input: Tensor) -> bool:

@@ -242,6 +242,40 @@ def arange(
     return _finish(result, requires_grad, out)
 
 
+def range(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return numbers from `start` to `end`, which is included; PyTorch's older form of `arange`, in the default dtype.
+
+    Raises:
+        ArgumentError: the step is 0 or points away from the end.
+
+    Example:
+        >>> import trine
+        >>> trine.range(1, 3)
+        tensor([1., 2., 3.])
+    """
+    check_options(dtype, device)
+    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
+    if end is None:
+        start, end = 0, start
+    _check_step(start, end, step)
+    found = dtype or defaults.dtype
+    count = math.floor((end - start) / step) + 1
+    if not found.is_differentiable:
+        start, step = int(start), int(step)
+    result: Tensor = record(_arange_nodes, (start, step), count, found)
+    return _finish(result, requires_grad, out)
+
+
 def _linspace_nodes(start: Node, end: Node, steps: int, dtype: DType) -> Node:
     start, end = as_dtype(start, dtypes.float64), as_dtype(end, dtypes.float64)
     position = b.cast(b.iota((steps,), 0), dtypes.float64)

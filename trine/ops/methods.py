@@ -30,6 +30,7 @@ from trine.ops import (
     sources,
     special,
     variance,
+    writing,
 )
 from trine.ops.activation import log_softmax, relu, softmax
 from trine.ops.structure_methods import STRUCTURE_INPLACE, STRUCTURE_METHODS
@@ -109,6 +110,9 @@ METHODS: dict[str, Function] = {
     **dict.fromkeys(("cpu", "pin_memory", "share_memory_"), conversion.itself),
     "contiguous": conversion.contiguous,
     "type": conversion.type_,
+    **_named(writing, "apply_ map_"),
+    **_named(conversion, "get_device is_inference is_same_size"),
+    "arctan2": arithmetic.atan2,
     "ndimension": conversion.dim,
     "nelement": conversion.numel,
     "where": _where,
@@ -121,14 +125,14 @@ METHODS: dict[str, Function] = {
 """Method name -> function whose first argument is the tensor."""
 
 INPLACE: tuple[str, ...] = tuple(
-    """abs absolute acos acosh add addcdiv addcmul addmm arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atan2 atanh
-    baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip
-    conj_physical copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor
-    floor_divide fmod frac gcd ge greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put
-    lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill
-    masked_scatter mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal polygamma pow rad2deg reciprocal relu remainder
-    round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh tril triu
-    true_divide trunc xlogy""".split()
+    """abs absolute acos acosh add addcdiv addcmul addmm arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
+    baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min
+    clip conj_physical copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power
+    floor floor_divide fmod frac gcd ge greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill
+    index_put lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt
+    masked_fill masked_scatter mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal polygamma pow rad2deg reciprocal
+    relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh
+    tril triu true_divide trunc xlogy""".split()
 )
 """Functions whose in-place form ``name_`` exists."""
 
@@ -208,6 +212,11 @@ def _power(self: Tensor, exponent: Any) -> Any:
     return NotImplemented
 
 
+def _reversed(self: Tensor) -> Tensor:
+    """Return the tensor with the first axis reversed: ``reversed(x)``."""
+    return joining.flip(self, (0,)) if self.dim() else self
+
+
 def _positive(self: Tensor) -> Tensor:
     return self
 
@@ -235,3 +244,5 @@ def install(cls: type[Tensor] = Tensor) -> None:
     setattr(cls, "__pow__", _power)  # noqa: B010
     setattr(cls, "__rpow__", reflected_operator(arithmetic.pow_nodes))  # noqa: B010
     setattr(cls, "__pos__", _positive)  # noqa: B010
+    setattr(cls, "__reversed__", _reversed)  # noqa: B010
+    setattr(cls, "fill_diagonal_", in_place_operator(writing.with_diagonal))  # noqa: B010

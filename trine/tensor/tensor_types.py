@@ -83,6 +83,10 @@ LongTensor, ShortTensor = _make("LongTensor", dtypes.int64), _make("ShortTensor"
 CUDA_TENSOR_TYPES: dict[str, Any] = {name: _make(name, dtype, True) for name, dtype in _DTYPES.items()}
 
 
+NAMES: dict[DType, str] = {dtype: name for name, dtype in _DTYPES.items()}
+"""Dtype -> name of its tensor type."""
+
+
 def dtype_of(kind: Any) -> DType:
     """Return the dtype that a dtype, a tensor type or the name of either names.
 
