@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,52 @@ def test_work_and_memory() -> None:
 def test_measured_machine() -> None:
     machine = trine.profiler.measure_machine()
     assert machine.flops > 0 and machine.bandwidth > 0 and machine is trine.profiler.measure_machine()
+
+
+def test_schedules_agree_with_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    for options in (
+        {"wait": 1, "warmup": 1, "active": 2},
+        {"wait": 0, "warmup": 1, "active": 1, "repeat": 2},
+        {"wait": 2, "warmup": 1, "active": 1, "repeat": 2, "skip_first": 3},
+        {"wait": 2, "warmup": 1, "active": 1, "skip_first": 1, "skip_first_wait": 1},
+    ):
+        ours, theirs = trine.profiler.schedule(**options), torch.profiler.schedule(**options)
+        assert [ours(step).name for step in range(14)] == [theirs(step).name for step in range(14)], options
+    with pytest.raises(ValueError, match="active"):
+        trine.profiler.schedule(wait=0, warmup=0, active=0)
+
+
+def test_profile_of_a_loop(tmp_path: Path) -> None:
+    ready: list[tuple[int, int]] = []
+
+    def on_trace_ready(profile: trine.profiler.profile) -> None:
+        trine.profiler.tensorboard_trace_handler(str(tmp_path), "worker")(profile)
+        ready.append((profile.step_num, profile.plans))
+
+    activities = [trine.profiler.ProfilerActivity.CPU, trine.profiler.ProfilerActivity.CUDA]
+    plan = trine.profiler.schedule(wait=1, warmup=1, active=2, repeat=2)
+    x = trine.ones(10)
+    with trine.profiler.profile(activities, schedule=plan, on_trace_ready=on_trace_ready, record_shapes=True) as profile:
+        for _ in range(10):
+            with trine.profiler.record_function("step"):
+                (x * 2).exp().sum().item()
+            profile.step()
+    assert ready == [(4, 2), (8, 2)] and len(list(tmp_path.glob("worker.*.pt.trace.json"))) == 2
+    averages = {average.key: average for average in profile.key_averages()}
+    assert averages["step"].count == 2 and averages["step"].cpu_time > 0
+    assert any("exp" in key for key in averages)
+    table = profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=1)
+    assert "Self CPU time total" in table and len(table.splitlines()) == 3
+    assert profile.key_averages().total_average().count >= 4
+
+
+def test_profile_without_a_schedule() -> None:
+    ready: list[Any] = []
+    profile = trine.profiler.profile(on_trace_ready=ready.append)
+    profile.start()
+    trine.profiler.record_function("named")(lambda: trine.ones(2).exp().sum().item())()
+    profile.step()
+    profile.stop()
+    assert ready == [profile] and profile.plans >= 1 and profile.ranges[0][0] == "named"
+    assert trine.profiler.supported_activities() == {trine.profiler.ProfilerActivity.CPU}
