@@ -8,7 +8,7 @@ Every function takes the target, the operands and the result, the primitive's at
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from trine.compiler.program import Command, Operand, Value
 from trine.compiler.target import Target
@@ -155,15 +155,23 @@ def lower_update(
 
 
 def lower_concat(
-    target: Target, inputs: Sequence[Value], out: Value, axis: int, temporaries: Temporaries, threads: int, nodes: tuple[Node, ...] = ()
+    target: Target,
+    inputs: Sequence[Value],
+    out: Value,
+    axis: int,
+    temporaries: Temporaries,
+    threads: int,
+    nodes: tuple[Node, ...] = (),
+    placed: Collection[int] = (),
 ) -> list[Command]:
-    """Return the commands of ``out = numpy.concatenate(inputs, axis)``."""
+    """Return the commands of ``out = numpy.concatenate(inputs, axis)``; the inputs with the numbers `placed` are there already."""
     strides = _row_major(out.shape)
     commands = []
     position = 0
-    for x in inputs:
-        offset = position * strides[axis]
-        commands += lower_box(x, out, x.shape, _row_major(x.shape), strides, 0, offset, "concat", nodes)
+    for number, x in enumerate(inputs):
+        if number not in placed:
+            offset = position * strides[axis]
+            commands += lower_box(x, out, x.shape, _row_major(x.shape), strides, 0, offset, "concat", nodes)
         position += x.shape[axis]
     return commands
 

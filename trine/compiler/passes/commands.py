@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -35,6 +36,7 @@ class Lowering:
         nests: the loop nest of each group, in order of lowering.
         in_place: (input value, output value) pairs that one command reads and writes at the same positions.
         packed: operands of products that were packed.
+        placed: (concatenation, number of an operand) where the operand is computed in its place.
         fallbacks: (nodes, reason) of what runs on the host.
         status_nodes: the nodes that kernels may report, by number.
     """
@@ -61,7 +63,9 @@ class Lowering:
         self.packed: Packed = {}
         ports = [port for group, ports in plan.ports.items() if group.node is not None and group.node.op == "dot" for port in ports]
         self._num_products = Counter([(port.source, port.index) for port in ports])
+        self.placed: set[tuple[Node, int]] = set()
         self._place_outputs()
+        self._place_pieces()
 
     def run(self, groups: Sequence[Group]) -> None:
         """Lower the groups in order, then the copies that outputs need."""
@@ -91,6 +95,29 @@ class Lowering:
                 self._extra.setdefault(node, []).append(value)
             else:
                 self._copies.append((node, value))
+
+    def _place_pieces(self) -> None:
+        """Let operands of a concatenation whose place in it is one piece of memory be computed there; larger ones come first."""
+        outputs = set(self.graph.outputs)
+        for group, ports in self.plan.ports.items():
+            node = group.node
+            if node is None or node.op != "concat" or node.dtype.is_complex or node in outputs or node in self.channels_last_nodes:
+                continue
+            if math.prod(node.shape[: node.attrs[0]]) != 1:
+                continue
+            offset = 0
+            for port in ports:
+                source, size = port.source, math.prod(node.inputs[port.operand].shape)
+                if source is not None and port.index is None and source in self.plan.stored and self._is_free(source, outputs):
+                    piece = Value(source.shape, source.dtype, row_major(source.shape))
+                    self.aliases[piece] = (self.value(node), offset * source.dtype.itemsize)
+                    self._values[source] = piece
+                    self.placed.add((node, port.operand))
+                offset += size
+
+    def _is_free(self, node: Node, outputs: set[Node]) -> bool:
+        """Return whether a stored node may lie anywhere."""
+        return node not in self._values and node not in outputs and node not in self.channels_last_nodes and node.op != "input"
 
     def value(self, node: Node) -> Value:
         """Return where a stored node or an input lives."""

@@ -41,6 +41,7 @@ class Context(Protocol):
     target: Target
     threads: int
     packed: Packed
+    placed: set[tuple[Node, int]]
 
     def temporary(self, shape: tuple[int, ...], dtype: DType) -> Value:
         """Return a new row-major temporary."""
@@ -136,7 +137,8 @@ def _scan(context: Context, node: Node, operands: Sequence[View], output: View) 
 
 def _concat(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
     values = [view.value for view in operands]
-    return lower_concat(context.target, values, output.value, node.attrs[0], context.temporary, context.threads, (node,))
+    placed = [number for number in range(len(values)) if (node, number) in context.placed]
+    return lower_concat(context.target, values, output.value, node.attrs[0], context.temporary, context.threads, (node,), placed)
 
 
 # Those that can go on with each tile of their result: (…, result, a nest over the result's axes whose access 0 is the result).
