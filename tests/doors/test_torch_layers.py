@@ -279,6 +279,15 @@ def test_module_paths(module: str, names: str) -> None:
         _ = found.NoSuchLayer
 
 
+def test_every_layer_is_where_pytorch_has_it() -> None:
+    for name in nn.__all__:
+        theirs = getattr(torch.nn, name, None)
+        place = getattr(theirs, "__module__", "") or ""
+        if isinstance(theirs, type) and place.startswith("torch.nn.modules."):
+            module = importlib.import_module(place.replace("torch", "trine", 1))
+            assert getattr(module, name) is getattr(nn, name) and name in module.__all__, f"{place}.{name}"
+
+
 @pytest.mark.parametrize(
     "make,error,text",
     [

@@ -14,8 +14,8 @@ from trine import nn as _nn
 from trine.nn.modules import utils as utils
 
 _SOURCES = {
-    "activation": "activation attention",
-    "adaptive": "adaptive_softmax",
+    "activation": "activation multi_head_attention attention",
+    "adaptive": "adaptive",
     "batchnorm": "normalization lazy_layers",
     "channelshuffle": "rearranging",
     "container": "container parameter_containers",
@@ -33,7 +33,7 @@ _SOURCES = {
     "padding": "padding",
     "pixelshuffle": "rearranging",
     "pooling": "pooling",
-    "rnn": "rnn",
+    "rnn": "rnn rnn_cell",
     "sparse": "embedding",
     "transformer": "transformer",
     "upsampling": "upsampling",
