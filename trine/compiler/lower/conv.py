@@ -127,6 +127,10 @@ def _lower(
     if epilogue is not None:
         if not is_last:
             raise UnsupportedError(message(f"{name}: an epilogue needs a channels-last result", fix="lower it as a command of its own"))
+        if any(len(axis.phases) > 1 for axis in shape.axes):
+            raise UnsupportedError(
+                message(f"{name}: no epilogue where a stride cuts the result in interleaved parts", fix="lower it apart")
+            )
         function, integers = lower_tile(epilogue)
         extra, entries, nodes = tile_operands(epilogue), [*integers, function], nodes + epilogue.nodes
     commands: list[Command] = []
