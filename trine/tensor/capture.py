@@ -60,21 +60,24 @@ class Capturing:
                 self.accumulated.add(id(tensor))
 
 
-class Source(NamedTuple):
-    """Where a replay finds a tensor: kind "argument" (number), "gradient" (of what a weak reference names), "tensor" (that itself), or
-    "memory" (of that, as a tensor that does not require grad)."""
+ARGUMENT, TENSOR, GRADIENT, MEMORY = range(4)
 
-    kind: str
+
+class Source(NamedTuple):
+    """Where a replay finds a tensor: kind ARGUMENT (number), TENSOR (what a weak reference names), GRADIENT (of that), or MEMORY (of that,
+    as a tensor that does not require grad)."""
+
+    kind: int
     of: Any
 
     def find(self, arguments: Sequence[Any]) -> Any:
         """Return the tensor, or None."""
-        if self.kind == "argument":
+        if self.kind == ARGUMENT:
             return arguments[self.of]
         tensor = self.of()
-        if tensor is None or self.kind == "tensor":
+        if tensor is None or self.kind == TENSOR:
             return tensor
-        if self.kind == "gradient":
+        if self.kind == GRADIENT:
             return tensor._grad
         meta = tensor._meta
         return None if tensor._buffer is None else execution.concrete(tensor._buffer, Meta.of(meta.shape, meta.dtype))
@@ -98,6 +101,20 @@ class Written(NamedTuple):
     position: int
 
 
+class KnownPlan(NamedTuple):
+    """A plan that replays run at once: for which donations and engine, and which outputs are the written tensors and the new ones."""
+
+    donations: list[tuple[int, int]]
+    engine: Any
+    executable: Any
+    written: list[int]
+    new: list[tuple[int, int, Meta]]
+
+
+IMPOSSIBLE = object()
+"""What `Capture.replay` returns when it could not be done."""
+
+
 @dataclass(slots=True)
 class Capture:
     """What one call recorded.
@@ -109,7 +126,7 @@ class Capture:
         optimizers: (place, number, a step of an optimizer) of those that an optimizer computes.
         gradients: (tensor, slot of its new gradient, or -1 for none); had_gradients: (tensor, whether it has to have a gradient); both by
             weak references.
-        slots: of all that it computes.
+        slots: of all that it computes. plan: what the last replay ran.
         structure, results: what is returned: a slot and Meta for a new tensor, a Source, or a constant. metas: slot -> Meta of new tensors.
     """
 
@@ -128,49 +145,56 @@ class Capture:
     metas: dict[int, Meta]
 
     slots: tuple[int, ...] = ()
+    plan: KnownPlan | None = None
 
     def __post_init__(self) -> None:
         self.slots = tuple(sorted({w.slot for w in self.written} | self.metas.keys()))
 
     def is_alive(self) -> bool:
         """Return whether all that it begins with is still there."""
-        return not any(leaf.source.kind != "argument" and leaf.source.of() is None for leaf in self.leaves)
+        return not any(leaf.source.kind != ARGUMENT and leaf.source.of() is None for leaf in self.leaves)
 
-    def replay(self, arguments: Sequence[Any]) -> tuple[bool, Any]:
-        """Do what the call did, for other arguments; return (whether it was possible, the result). Nothing must be pending.
-
-        When it was not possible nothing has been done.
-        """
+    def replay(self, arguments: Sequence[Any]) -> Any:
+        """Do what the call did, for other arguments; return the result, or `IMPOSSIBLE` with nothing done. Nothing must be pending."""
         for reference, had in self.had_gradients:
             tensor = reference()
             if tensor is None or (tensor._grad is not None) is not had:
-                return False, None
+                return IMPOSSIBLE
         memories: list[Any] = [None] * self.num_memories
         found = []
-        for _, position, meta, source in self.leaves:
-            tensor = arguments[source.of] if source.kind == "argument" else source.find(arguments)
+        for _, position, meta, (kind, of) in self.leaves:
+            if kind == ARGUMENT:
+                tensor = arguments[of]
+            elif kind == TENSOR:
+                tensor = of()
+            else:
+                tensor = Source(kind, of).find(arguments)
             if tensor is None or tensor._meta is not meta or tensor._hooks:
-                return False, None
+                return IMPOSSIBLE
             buffer, group = tensor._buffer, tensor._alias
             if buffer is None or (group is not None and tensor._alias_version != group.version):
-                return False, None
+                return IMPOSSIBLE
             known = memories[position]
             if known is None:
                 memories[position] = buffer
             elif known is not buffer:
-                return False, None
+                return IMPOSSIBLE
             found.append(tensor)
+        if len(set(map(id, memories))) != self.num_memories:
+            return IMPOSSIBLE
         targets = [w.source.find(arguments) for w in self.written]
-        if len(set(map(id, memories))) != self.num_memories or not all(map(_leaves_group, targets)):
-            return False, None
-        scalars = self.scalars.copy()
-        for place, number, step in self.optimizers:
-            values = step.again()
-            if values is None:
-                return False, None
-            scalars[place : place + number] = values
-        for place, generator, words in self.draws:
-            scalars[place : place + 2] = (generator.seed_operand, generator.reserve(words))
+        if not all(map(_leaves_group, targets)):
+            return IMPOSSIBLE
+        scalars = self.scalars
+        if self.optimizers or self.draws:
+            scalars = scalars.copy()
+            for place, number, step in self.optimizers:
+                values = step.again()
+                if values is None:
+                    return IMPOSSIBLE
+                scalars[place : place + number] = values
+            for place, generator, words in self.draws:
+                scalars[place : place + 2] = (generator.seed_operand, generator.reserve(words))
         new = self._run(targets, memories, scalars)
         if new is None:
             buffer = known = None  # memory that nobody else holds is written in place
@@ -179,7 +203,7 @@ class Capture:
             new = self._hand_out(local.trace, targets)
             recorder.flush()
         returned = [new[r[0]] if type(r) is tuple else r.find(arguments) if type(r) is Source else r.value for r in self.results]
-        return True, returned[0] if self.structure.kind is None else tree.unflatten(self.structure, returned)
+        return returned[0] if self.structure.kind is None else tree.unflatten(self.structure, returned)
 
     def _run(self, targets: list[Any], memories: list[Any], scalars: list[float | int]) -> dict[int, Any] | None:
         """Run a known plan, without a recording, and hand out its results; None where that is not possible."""
@@ -190,28 +214,38 @@ class Capture:
                 # held by the tensor, `memories`, `buffer` and the argument of getrefcount
                 if not buffer.readonly and (buffer.external or sys.getrefcount(buffer) <= 4):
                     donations.append((slot, position))
-        donations.sort()
-        entry = self.end.plans.get((self.slots, tuple(donations), (), engines.current_key()))
-        if entry is None or entry.spec is not None or entry.freed_slots or local.profiler is not None:
+        plan = self.plan
+        if plan is None or plan.donations != donations or plan.engine != engines.current_key():
+            plan = self.plan = self._find_plan(donations)
+        if plan is None or local.profiler is not None:
             return None
         outputs: list[Any] = []
         interrupt: BaseException | None = None
         try:
-            entry.executable.run(memories, scalars, outputs)
+            plan.executable.run(memories, scalars, outputs)
         except BaseException as error:  # what has been run is handed over before an interrupt goes on
             if isinstance(error, Exception) or not outputs:
                 raise
             interrupt = error
-        value_of = dict(zip(entry.slots, entry.positions, strict=True))
-        for (slot, meta, _, _), tensor in zip(self.written, targets, strict=True):
+        for position, (_, meta, _, _), tensor in zip(plan.written, self.written, targets, strict=True):
             tensor._trace, tensor._slot, tensor._meta, tensor._fragment = None, -1, meta, None
-            tensor._buffer = outputs[value_of[slot]]
+            tensor._buffer = outputs[position]
             tensor._version += 1
-        new = {slot: execution.concrete(outputs[value_of[slot]], meta) for slot, meta in self.metas.items()}
-        self._set_gradients(new)
+        new = {slot: execution.concrete(outputs[position], meta) for slot, position, meta in plan.new}
+        if self.gradients:
+            self._set_gradients(new)
         if interrupt is not None:
             raise interrupt
         return new
+
+    def _find_plan(self, donations: list[tuple[int, int]]) -> KnownPlan | None:
+        engine = engines.current_key()
+        entry = self.end.plans.get((self.slots, tuple(sorted(donations)), (), engine))
+        if entry is None or entry.spec is not None or entry.freed_slots:
+            return None
+        value_of = dict(zip(entry.slots, entry.positions, strict=True))
+        new = [(slot, value_of[slot], meta) for slot, meta in self.metas.items()]
+        return KnownPlan(donations, engine, entry.executable, [value_of[w.slot] for w in self.written], new)
 
     def _enter(self, trace: Trace, found: list[Any], memories: list[Any], scalars: list[float | int]) -> None:
         """Fill an empty recording with what it begins with."""
@@ -313,16 +347,16 @@ class _Finder:
         """Return where a replay finds a tensor that the call began with."""
         number = self.numbers.get(id(tensor))
         if number is not None:
-            return Source("argument", number)
+            return Source(ARGUMENT, number)
         owner = self.gradient_of.get(id(tensor))
         if owner is not None:
-            return Source("gradient", weakref.ref(owner))
+            return Source(GRADIENT, weakref.ref(owner))
         if tensor._fragment is not None:
             raise Unsuitable("it uses a computed tensor that requires grad and is no argument")
         base = self.base_of.get(id(tensor._buffer))
         if base is not None and base is not tensor and base._meta.shape == tensor._meta.shape and not tensor._meta.requires_grad:
-            return self.source(base) if base._meta is tensor._meta else Source("memory", weakref.ref(base))
-        return Source("tensor", weakref.ref(tensor))
+            return self.source(base) if base._meta is tensor._meta else Source(MEMORY, weakref.ref(base))
+        return Source(TENSOR, weakref.ref(tensor))
 
     def capture(self, result: Any) -> Capture:
         """Return the capture. Raises Unsuitable."""
@@ -335,6 +369,7 @@ class _Finder:
             if node.op == "input":
                 meta = Meta.of(node.shape, node.dtype, node.requires_grad)
                 leaves.append(Leaf(slot, node.attrs[0], meta, self.source(tensor)))
+                tensor._hooks, tensor._alias = tensor._hooks, tensor._alias  # values of their own are read faster
         written, later = self._written()
         values, structure = tree.flatten(result)
         known = {id(t) for t in trace.leaf_tensors.values()}

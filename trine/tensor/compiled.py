@@ -11,7 +11,7 @@ from typing import Any
 
 from trine import config, tree
 from trine.errors import ArgumentError, DTypeError, message
-from trine.tensor.capture import Capture, capture
+from trine.tensor.capture import IMPOSSIBLE, Capture, capture
 from trine.tensor.guards import Guards, is_plain
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import flush, local
@@ -54,8 +54,8 @@ class CompiledFunction:
                 if broken:
                     reason = broken
                     continue
-                is_done, result = found.replay(leaves)
-                if is_done:
+                result = found.replay(leaves)
+                if result is not IMPOSSIBLE:
                     return result
                 reason = "a tensor that it uses has another dtype or shape, shares memory with another one, or its gradient is (not) there"
             return self._retrace(args, kwargs, leaves, key, reason or self._first_reason(key))
