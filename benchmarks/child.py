@@ -58,7 +58,7 @@ def measure_first(framework: str, variant: str, workload: str) -> dict:
 
 def measure_once(framework: str, variant: str, workload: str) -> dict:
     module = importlib.import_module(f"fw_{framework}")
-    from workloads import RNN
+    from common import RNN
 
     step = module.build(workload, variant)
     start = time.perf_counter()

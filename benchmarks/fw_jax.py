@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from workloads import LR, RNN, load
+from common import LR, RNN, load
 
 VARIANTS = {"jit": ["W10"]}
 
@@ -28,7 +28,7 @@ def build(name: str, variant: str) -> Callable[[], Any]:
     state = {"params": {key: jnp.asarray(array) for key, array in p.items()}}
 
     def loss_of(params: Any, x: Any) -> Any:
-        h = jnp.zeros((x.shape[1], RNN["width"]))
+        h = jnp.zeros((x.shape[1], RNN["hid"]))
         for t in range(x.shape[0]):
             h = jnp.tanh(x[t] @ params["wx"] + h @ params["wh"] + params["b"])
         return jnp.square(h @ params["wo"] - y).mean()

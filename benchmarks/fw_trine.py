@@ -1,7 +1,7 @@
-"""The workloads in Trine: `build(workload, variant) -> step`, `sync(handle)`, `value(handle) -> array`.
+"""The workloads as a user writes them: `build(workload, variant) -> step`, `sync(handle)`, `value(handle) -> array`.
 
-A step leaves nothing unfinished: what a training step computes runs in `optimizer.step()`, everything else in `trine.synchronize()`
-(otherwise results that nobody looks at would never be computed).
+The same program runs in PyTorch, with another import (`fw_torch.py`). In Trine a step leaves nothing unfinished: what a training step
+computes runs in `optimizer.step()`, everything else in `synchronize()` (otherwise results that nobody looks at would never be computed).
 """
 
 from __future__ import annotations
@@ -10,34 +10,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from workloads import (
-    ADAM_EPS,
-    ADAMW_BETAS,
-    ADAMW_DECAY,
-    BLOCKS,
-    BN_EPS,
-    BN_MOMENTUM,
-    CHAIN,
-    GPT,
-    LN_EPS,
-    LR,
-    LSTM,
-    MLP,
-    MOMENTUM,
-    RNN,
-    Arrays,
-    load,
-)
+from common import ADAM, ADAMW, BATCH, BLOCKS, BN_EPS, BN_MOM, CHAIN, GPT, LN_EPS, LR, LSTM, MLP, MOMENTUM, RNN, THREADS, load
 
-import trine
-from trine import nn
-from trine.nn import functional as F
+import trine as torch
 
-_TRAINING, _INFERENCE = ["W1", "W2", "W3", "W4", "W5", "W6"], ["W7b1", "W7b16", "W8", "W9"]
+nn, F = torch.nn, torch.nn.functional
+Arrays = dict[str, Any]
+TRAINING, INFERENCE = ["W1", "W2", "W3", "W4", "W5", "W6"], ["W7b1", "W7b16", "W8", "W9"]
 VARIANTS = {
-    "recorded": [*_TRAINING, *_INFERENCE, "W10", "M1", "M1g", "M1b", "M1v", "M2", "M3", "M3b", "M4", "M6"],
-    "compile": [*_TRAINING, *_INFERENCE, "W10", "M1", "M3", "M4"],
+    "recorded": [*TRAINING, *INFERENCE, "W3fit", "W10", "M1", "M1g", "M1b", "M1v", "M2", "M3", "M3b", "M4", "M6"],
+    "compile": [*TRAINING, *INFERENCE, "W10", "M1", "M3", "M3b", "M4", "M6"],
 }
+IS_TRINE = torch.__name__ == "trine"
 Step = Callable[[], Any]
 
 
@@ -51,15 +35,15 @@ def value(handle: Any) -> Any:
 
 
 def tensor(array: Any) -> Any:
-    return trine.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def copied(array: Any) -> Any:
-    return trine.from_numpy(np.array(array, order="C"))
+    return torch.from_numpy(np.array(array, order="C"))
 
 
 def assign(**pairs: tuple[Any, Any]) -> None:
-    with trine.no_grad():
+    with torch.no_grad():
         for destination, array in pairs.values():
             destination.copy_(copied(array))
 
@@ -83,7 +67,7 @@ def layer_norm(gain: Any, bias: Any) -> nn.LayerNorm:
 
 
 def batch_norm(p: Arrays, name: str) -> nn.BatchNorm2d:
-    module = nn.BatchNorm2d(p[f"{name}.g"].shape[0], BN_EPS, BN_MOMENTUM)
+    module = nn.BatchNorm2d(p[f"{name}.g"].shape[0], BN_EPS, BN_MOM)
     keys = {"weight": "g", "bias": "b", "running_mean": "m", "running_var": "v"}
     assign(**{attribute: (getattr(module, attribute), p[f"{name}.{key}"]) for attribute, key in keys.items()})
     return module
@@ -135,11 +119,10 @@ class GptBlock(nn.Module):
         parts = (linear(p[f"{name}.{key}.w"], p[f"{name}.{key}.b"]) for key in ("qkv", "proj", "fc", "fc2"))
         self.qkv, self.proj, self.up, self.down = parts
 
-    def forward(self, x: Any, mask: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         batch, length, width = x.shape
         q, k, v = (t.view(batch, length, GPT["heads"], -1).transpose(1, 2) for t in self.qkv(self.norm1(x)).split(width, 2))
-        scores = (q @ k.transpose(-2, -1)) * (width // GPT["heads"]) ** -0.5
-        attended = scores.masked_fill(mask, float("-inf")).softmax(-1) @ v
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.proj(attended.transpose(1, 2).reshape(batch, length, width))
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
@@ -148,22 +131,18 @@ class Gpt(nn.Module):
     def __init__(self, p: Arrays, is_last_only: bool) -> None:
         super().__init__()
         self.token, self.position = nn.Parameter(copied(p["wte"])), nn.Parameter(copied(p["wpe"]))
-        self.blocks = nn.ModuleList(GptBlock(p, f"h{i}") for i in range(GPT["layers"]))
+        self.blocks = nn.Sequential(*(GptBlock(p, f"h{i}") for i in range(GPT["layers"])))
         self.norm, self.head, self.is_last_only = layer_norm(p["lnf.g"], p["lnf.b"]), linear(p["head.w"]), is_last_only
-        self.mask = tensor(np.triu(np.ones((GPT["context"],) * 2, bool), 1))
 
     def forward(self, ids: Any) -> Any:
-        x = F.embedding(ids, self.token) + self.position
-        for block in self.blocks:
-            x = block(x, self.mask)
-        x = self.norm(x)
+        x = self.norm(self.blocks(F.embedding(ids, self.token) + self.position))
         return self.head(x[:, -1] if self.is_last_only else x)
 
 
 class LstmNet(nn.Module):
     def __init__(self, p: Arrays) -> None:
         super().__init__()
-        self.layers = nn.LSTM(LSTM["inputs"], LSTM["width"], LSTM["layers"], batch_first=True)
+        self.layers = nn.LSTM(LSTM["inp"], LSTM["hid"], LSTM["layers"], batch_first=True)
         for i in range(LSTM["layers"]):
             keys = {"weight_ih": p[f"l{i}.wi"].T, "weight_hh": p[f"l{i}.wh"].T, "bias_ih": p[f"l{i}.b"]}
             assign(**{key: (getattr(self.layers, f"{key}_l{i}"), array) for key, array in keys.items()})
@@ -176,7 +155,7 @@ class LstmNet(nn.Module):
 
 NETWORKS: dict[str, Callable[[Arrays], nn.Module]] = {
     **dict.fromkeys(MLP, mlp),
-    "W3": cnn,
+    **dict.fromkeys(("W3", "W3fit"), cnn),
     "W4": lambda p: ResNet(p, False),
     **dict.fromkeys(("W7b1", "W7b16"), lambda p: ResNet(p, True)),
     "W5": lambda p: Gpt(p, False),
@@ -185,71 +164,98 @@ NETWORKS: dict[str, Callable[[Arrays], nn.Module]] = {
 }
 
 
-def optimizer(name: str, params: Iterable[Any]) -> trine.optim.Optimizer:
+def optimizer(name: str, params: Iterable[Any]) -> Any:
+    trained = [p for p in params if p.requires_grad]
     if name in ("W1", "W10"):
-        return trine.optim.SGD(params, LR[name])
+        return torch.optim.SGD(trained, LR[name], fused=True)
     if name == "W4":
-        return trine.optim.SGD(params, LR[name], MOMENTUM)
+        return torch.optim.SGD(trained, LR[name], MOMENTUM, fused=True)
     if name == "W5":
-        return trine.optim.AdamW(params, LR[name], ADAMW_BETAS, ADAM_EPS, ADAMW_DECAY)
-    return trine.optim.Adam(params, LR[name], eps=ADAM_EPS)
+        betas = (ADAMW["b1"], ADAMW["b2"])
+        return torch.optim.AdamW(trained, LR[name], betas, ADAMW["eps"], ADAMW["wd"], fused=True)
+    return torch.optim.Adam(trained, LR[name], (ADAM["b1"], ADAM["b2"]), ADAM["eps"], fused=True)
 
 
 def build(name: str, variant: str) -> Step:
-    """Return the step of a workload; each call runs one step and returns a handle, a loss or an output."""
-    p, d = load(name)
-    compiled = trine.compile if variant == "compile" else lambda function: function
-    if name[0] == "M":
-        step = MICRO[name](p, d)
-        return compiled(step) if variant == "compile" else step
-    if name == "W10":
-        return recurrent_loop(p, d, compiled)
-    network, x = NETWORKS[name](p), tensor(d["x"])
-    if "y" not in d or name in ("W8", "W9"):
-        return inference(compiled(network.eval()), x)
-    y, optim = tensor(d["y"].reshape(-1)), optimizer(name, [q for q in network.parameters() if q.requires_grad])
+    """Return the step of a workload; each call runs one step and returns a handle, a loss or an output.
 
-    @compiled
-    def train(x: Any, y: Any) -> Any:
+    Trine compiles whole training steps, PyTorch what computes the loss: each the most that it can.
+    """
+    torch.set_num_threads(1 if variant == "1t" else THREADS)
+    p, d = load(name)
+    whole = torch.compile if variant == "compile" and IS_TRINE else lambda function: function
+    part = torch.compile if variant == "compile" and not IS_TRINE else lambda function: function
+    if name[0] == "M":
+        step = MICRO[name](p, d, part)
+        return whole(step) if variant == "compile" else step
+    if name == "W10":
+        return recurrent_loop(p, d, whole, part)
+    network, x = NETWORKS[name](p), tensor(d["x"])
+    if variant == "cl":
+        network, x = network.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    if name in INFERENCE:
+        return inference(whole(part(network.eval())), x, is_plain=variant == "compile")
+    y, optim = tensor(d["y"]), optimizer(name, network.parameters())
+
+    def loss_of(x: Any, y: Any) -> Any:
         logits = network(x)
-        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y)
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), y.view(-1))
+
+    train = whole(trainer(part(loss_of), optim))
+    return epochs(train, x, y, BATCH[name]) if name == "W3fit" else lambda: train(x, y)
+
+
+def trainer(loss_of: Callable[[Any, Any], Any], optim: Any) -> Callable[[Any, Any], Any]:
+    def train(x: Any, y: Any) -> Any:
+        loss = loss_of(x, y)
         optim.zero_grad()
         loss.backward()
         optim.step()
         return loss.detach()
 
-    return lambda: train(x, y)
+    return train
 
 
-def inference(network: nn.Module, x: Any) -> Step:
+def epochs(train: Callable[[Any, Any], Any], x: Any, y: Any, batch_size: int) -> Step:
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=batch_size)
+
+    def epoch() -> Any:
+        loss = None
+        for batch in loader:
+            loss = train(*batch)
+        return loss
+
+    return epoch
+
+
+def inference(network: nn.Module, x: Any, is_plain: bool) -> Step:
+    mode = torch.no_grad if is_plain else torch.inference_mode
+
     def step() -> Any:
-        with trine.no_grad():
+        with mode():
             return finished(network(x))
 
     return step
 
 
 def finished(result: Any) -> Any:
-    trine.synchronize()
+    if IS_TRINE:
+        torch.synchronize()
     return result
 
 
-def recurrent_loop(p: Arrays, d: Arrays, compiled: Callable[[Any], Any]) -> Step:
+def recurrent_loop(p: Arrays, d: Arrays, whole: Callable[[Any], Any], part: Callable[[Any], Any]) -> Step:
     wx, wh, bias, wo = (nn.Parameter(copied(p[key])) for key in ("wx", "wh", "b", "wo"))
-    optim, x, y = optimizer("W10", [wx, wh, bias, wo]), tensor(d["x"]), tensor(d["y"])
+    x, y = tensor(d["x"]), tensor(d["y"])
     lengths = iter([int(n) for n in d["lengths"]] * 2)
 
-    @compiled
-    def train(x: Any, y: Any) -> Any:
-        h = trine.zeros(x.shape[1], RNN["width"])
+    def loss_of(x: Any, y: Any) -> Any:
+        h = torch.zeros(x.shape[1], RNN["hid"])
         for t in range(x.shape[0]):
-            h = trine.tanh(x[t] @ wx + h @ wh + bias)
-        loss = F.mse_loss(h @ wo, y)
-        optim.zero_grad()
-        loss.backward()
-        optim.step()
-        return loss.detach()
+            h = torch.tanh(x[t] @ wx + h @ wh + bias)
+        return F.mse_loss(h @ wo, y)
 
+    train = whole(trainer(part(loss_of), optimizer("W10", [wx, wh, bias, wo])))
     return lambda: train(x[: next(lengths)], y)
 
 
@@ -274,40 +280,36 @@ def matmul(d: Arrays) -> Step:
     return lambda: finished(a @ b)
 
 
-def softmax(d: Arrays) -> Step:
-    x = tensor(d["x"])
-    return lambda: finished(trine.softmax(x, -1))
+def softmax(d: Arrays, part: Callable[[Any], Any]) -> Step:
+    x, function = tensor(d["x"]), part(lambda x: torch.softmax(x, -1))
+    return lambda: finished(function(x))
 
 
-def softmax_gradient(d: Arrays) -> Step:
-    x, gy = tensor(d["x"]).requires_grad_(), tensor(d["gy"])
-    return lambda: finished(trine.autograd.grad(trine.softmax(x, -1), x, gy)[0])
+def softmax_gradient(d: Arrays, part: Callable[[Any], Any]) -> Step:
+    x, gy, function = tensor(d["x"]).requires_grad_(), tensor(d["gy"]), part(lambda x: torch.softmax(x, -1))
+    return lambda: finished(torch.autograd.grad(function(x), x, gy)[0])
 
 
-def layer_norm_gradient(p: Arrays, d: Arrays) -> Step:
+def layer_norm_gradient(p: Arrays, d: Arrays, part: Callable[[Any], Any]) -> Step:
     x, gy = tensor(d["x"]).requires_grad_(), tensor(d["gy"])
     gain, bias = nn.Parameter(copied(p["g"])), nn.Parameter(copied(p["b"]))
-
-    def step() -> Any:
-        gradients = trine.autograd.grad(F.layer_norm(x, (1024,), gain, bias, LN_EPS), (x, gain, bias), gy)
-        return finished(gradients)[0]
-
-    return step
+    function = part(lambda x, gain, bias: F.layer_norm(x, (1024,), gain, bias, LN_EPS))
+    return lambda: finished(torch.autograd.grad(function(x, gain, bias), (x, gain, bias), gy))[0]
 
 
-def elementwise(d: Arrays) -> Step:
-    x, y = tensor(d["x"]), tensor(d["y"])
-    return lambda: finished(trine.exp(trine.tanh(x * y + 0.5) * x) + y)
+def elementwise(d: Arrays, part: Callable[[Any], Any]) -> Step:
+    x, y, function = tensor(d["x"]), tensor(d["y"]), part(lambda x, y: torch.exp(torch.tanh(x * y + 0.5) * x) + y)
+    return lambda: finished(function(x, y))
 
 
-MICRO: dict[str, Callable[[Arrays, Arrays], Step]] = {
-    "M1": lambda p, d: chain(d, False),
-    "M1g": lambda p, d: chain(d, True),
-    "M1b": lambda p, d: chain(d, True, True),
-    "M1v": lambda p, d: chain(d, True, True, True),
-    "M2": lambda p, d: matmul(d),
-    "M3": lambda p, d: softmax(d),
-    "M3b": lambda p, d: softmax_gradient(d),
+MICRO: dict[str, Callable[[Arrays, Arrays, Callable[[Any], Any]], Step]] = {
+    "M1": lambda p, d, part: chain(d, False),
+    "M1g": lambda p, d, part: chain(d, True),
+    "M1b": lambda p, d, part: chain(d, True, True),
+    "M1v": lambda p, d, part: chain(d, True, True, True),
+    "M2": lambda p, d, part: matmul(d),
+    "M3": lambda p, d, part: softmax(d, part),
+    "M3b": lambda p, d, part: softmax_gradient(d, part),
     "M4": layer_norm_gradient,
-    "M6": lambda p, d: elementwise(d),
+    "M6": lambda p, d, part: elementwise(d, part),
 }

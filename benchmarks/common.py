@@ -6,6 +6,7 @@ Canonical layouts: linear weights (in, out); convolution weights (out, in, heigh
 from __future__ import annotations
 
 import functools
+import os
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +16,14 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+
 # kind: train (a loss per step), infer, once (the total of all steps, compilation included), micro
 WORKLOADS = {
     "W1": ("small MLP 784-128-10, batch 32, SGD", "train"),
     "W2": ("large MLP 784-2048-2048-10, batch 256, Adam", "train"),
     "W3": ("convolutional network on 28x28 images, batch 128, Adam", "train"),
+    "W3fit": ("the same, 50 batches from a DataLoader", "train"),
     "W4": ("ResNet-18 on 32x32 images, batch 32, SGD with momentum", "train"),
     "W5": ("GPT, 4 layers, width 256, context 128, batch 8, AdamW", "train"),
     "W6": ("LSTM, 2 layers of 256, 64 steps, batch 32, Adam", "train"),
@@ -38,16 +42,20 @@ WORKLOADS = {
     "M4": ("layer norm 4096 x 1024, forward and backward", "micro"),
     "M6": ("exp(tanh(x * y + 0.5) * x) + y on 1M floats", "micro"),
 }
-LR = {"W1": 0.01, "W2": 1e-3, "W3": 1e-3, "W4": 0.01, "W5": 3e-4, "W6": 1e-3, "W10": 0.05}
-BATCH = {"W1": 32, "W2": 256, "W3": 128, "W4": 32, "W5": 8, "W6": 32, "W7b1": 1, "W7b16": 16, "W8": 1, "W9": 1, "W10": 16}
+LR = {"W1": 0.01, "W2": 1e-3, "W3": 1e-3, "W3fit": 1e-3, "W4": 0.01, "W5": 3e-4, "W6": 1e-3, "W10": 0.05}
+BATCH = {"W1": 32, "W2": 256, "W3": 128, "W3fit": 128, "W4": 32, "W5": 8, "W6": 32, "W7b1": 1, "W7b16": 16, "W8": 1, "W9": 1, "W10": 16}
 MLP = {"W1": [784, 128, 10], "W2": [784, 2048, 2048, 10], "W9": [784, 128, 10]}
-MOMENTUM, ADAM_EPS, ADAMW_BETAS, ADAMW_DECAY = 0.9, 1e-8, (0.9, 0.95), 0.1
-BN_EPS, BN_MOMENTUM, LN_EPS = 1e-5, 0.1, 1e-5
-GPT = {"layers": 4, "width": 256, "heads": 8, "context": 128, "vocabulary": 256}  # GELU by tanh, untied head without bias
-LSTM = {"inputs": 64, "width": 256, "length": 64, "layers": 2, "outputs": 10}
-RNN = {"inputs": 64, "width": 128, "outputs": 16, "longest": 50, "steps": 200}
+MOMENTUM = 0.9
+ADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
+ADAMW = {"b1": 0.9, "b2": 0.95, "eps": 1e-8, "wd": 0.1}
+BN_EPS, BN_MOM, LN_EPS = 1e-5, 0.1, 1e-5
+GPT = {"layers": 4, "d": 256, "heads": 8, "ctx": 128, "vocab": 256}  # GELU by tanh, untied head without bias
+LSTM = {"inp": 64, "hid": 256, "seq": 64, "layers": 2, "out": 10}
+RNN = {"inp": 64, "hid": 128, "out": 16, "maxlen": 50, "steps": 200}
+FIT_BATCHES = 50
 CHAIN = 500  # x = x * 1.0001 + 0.1, so often: 1000 operations
 SEED_NAMES = {
+    "W3fit": "W3",
     "W9": "W1",
     "W7b1": "W7",
     "W7b16": "W7",
@@ -104,7 +112,8 @@ def _cnn(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
         "dw": draw.linear(1600, 10),
         "db": draw.normal(10, scale=0.01),
     }
-    return params, {"x": draw.normal(BATCH[name], 1, 28, 28), "y": draw.integers(0, 10, BATCH[name])}
+    count = BATCH[name] * (FIT_BATCHES if name == "W3fit" else 1)
+    return params, {"x": draw.normal(count, 1, 28, 28), "y": draw.integers(0, 10, count)}
 
 
 def _resnet(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
@@ -121,7 +130,7 @@ def _resnet(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
 
 
 def _gpt(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
-    width, vocabulary, context = GPT["width"], GPT["vocabulary"], GPT["context"]
+    width, vocabulary, context = GPT["d"], GPT["vocab"], GPT["ctx"]
     params = {"wte": draw.normal(vocabulary, width, scale=0.02), "wpe": draw.normal(context, width, scale=0.02)}
     for layer in range(GPT["layers"]):
         for norm in ("ln1", "ln2"):
@@ -136,19 +145,19 @@ def _gpt(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
 
 
 def _lstm(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
-    width, params = LSTM["width"], {}
+    width, params = LSTM["hid"], {}
     for layer in range(LSTM["layers"]):
-        inputs = width if layer else LSTM["inputs"]
+        inputs = width if layer else LSTM["inp"]
         params[f"l{layer}.wi"] = draw.normal(inputs, 4 * width, scale=width**-0.5)
         params[f"l{layer}.wh"] = draw.normal(width, 4 * width, scale=width**-0.5)
         params[f"l{layer}.b"] = draw.normal(4 * width, scale=0.05)
-    params |= {"head.w": draw.linear(width, LSTM["outputs"]), "head.b": draw.normal(LSTM["outputs"], scale=0.01)}
-    x = draw.normal(BATCH[name], LSTM["length"], LSTM["inputs"])
-    return params, {"x": x, "y": draw.integers(0, LSTM["outputs"], BATCH[name])}
+    params |= {"head.w": draw.linear(width, LSTM["out"]), "head.b": draw.normal(LSTM["out"], scale=0.01)}
+    x = draw.normal(BATCH[name], LSTM["seq"], LSTM["inp"])
+    return params, {"x": x, "y": draw.integers(0, LSTM["out"], BATCH[name])}
 
 
 def _rnn(name: str, draw: Draw) -> tuple[Arrays, Arrays]:
-    inputs, width, outputs, longest = RNN["inputs"], RNN["width"], RNN["outputs"], RNN["longest"]
+    inputs, width, outputs, longest = RNN["inp"], RNN["hid"], RNN["out"], RNN["maxlen"]
     params = {
         "wx": draw.normal(inputs, width, scale=inputs**-0.5),
         "wh": draw.normal(width, width, scale=0.7 * width**-0.5),
@@ -170,7 +179,7 @@ def _arrays(**shapes: tuple[int, ...]) -> Callable[[str, Draw], tuple[Arrays, Ar
 
 MAKERS: dict[str, Callable[[str, Draw], tuple[Arrays, Arrays]]] = {
     **dict.fromkeys(("W1", "W2", "W9"), _mlp),
-    "W3": _cnn,
+    **dict.fromkeys(("W3", "W3fit"), _cnn),
     **dict.fromkeys(("W4", "W7b1", "W7b16"), _resnet),
     **dict.fromkeys(("W5", "W8"), _gpt),
     "W6": _lstm,
