@@ -12,6 +12,7 @@ START = time.perf_counter()
 import importlib
 import json
 import os
+import resource
 import statistics
 import sys
 
@@ -103,6 +104,7 @@ def main() -> None:
         result = measure_steady(framework, variant, workload, float(budget))
     machine_end, own_end = cpu_seconds()
     busy = (machine_end - machine) - (own_end - own)
+    result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     result["others"] = round(max(0.0, busy / (time.perf_counter() - START)), 2)  # CPUs that other processes kept busy meanwhile
     print(json.dumps(result), flush=True)
     os._exit(0)  # the time of taking the process down is nobody's business

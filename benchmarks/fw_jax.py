@@ -1,4 +1,4 @@
-"""The recurrent loop of changing length in JAX: a Python loop unrolled by jit, one compilation for each length (see fw_trine.py)."""
+"""Small programs in JAX (see fw_trine.py): an MLP, and the recurrent loop, which jit unrolls and compiles for each length anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from common import LR, RNN, load
 
-VARIANTS = {"jit": ["W10"]}
+VARIANTS = {"jit": ["W1", "W9", "W10"]}
 
 
 def sync(handle: Any) -> None:
@@ -22,6 +22,44 @@ def value(handle: Any) -> Any:
 
 
 def build(name: str, variant: str) -> Callable[[], Any]:
+    return recurrent_loop() if name == "W10" else mlp(name)
+
+
+def mlp(name: str) -> Callable[[], Any]:
+    p, d = load(name)
+    params = {key: jnp.asarray(array) for key, array in p.items()}
+    x, y = jnp.asarray(d["x"]), jnp.asarray(d["y"])
+
+    def logits_of(params: Any, x: Any) -> Any:
+        last = len(params) // 2 - 1
+        for layer in range(last + 1):
+            x = x @ params[f"w{layer}"] + params[f"b{layer}"]
+            x = x if layer == last else jax.nn.relu(x)
+        return x
+
+    if name == "W9":
+        infer = jax.jit(logits_of)
+        return lambda: infer(params, x)
+
+    def loss_of(params: Any) -> Any:
+        logits = logits_of(params, x)
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
+
+    def train(params: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(params)
+        return jax.tree.map(lambda param, gradient: param - LR[name] * gradient, params, gradients), loss
+
+    compiled, state = jax.jit(train, donate_argnums=0), {"params": params}
+
+    def step() -> Any:
+        state["params"], loss = compiled(state["params"])
+        return loss
+
+    return step
+
+
+def recurrent_loop() -> Callable[[], Any]:
+    name = "W10"
     p, d = load(name)
     x, y = jnp.asarray(d["x"]), jnp.asarray(d["y"])
     lengths = iter([int(n) for n in d["lengths"]] * 2)

@@ -39,16 +39,16 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A ratio, first contender to second, that must be reached, and one that is aimed at; without `peer` a value of the first."""
+    """A ratio, Trine to a peer, that must be reached, and one that is aimed at (None: only shown); without `peer` a value of Trine's."""
 
     peer: str | None
-    must: float
+    must: float | None
     aim: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table: the first contender is Trine."""
+    """A row of the table: the first contenders are Trine's (their names begin so), of which the fastest stands in the table."""
 
     name: str
     title: str
@@ -65,6 +65,21 @@ def _steady(workload: str, *, has_compile: bool = False) -> tuple[Contender, ...
     )
     slow = Contender("torch.compile", "torch", "compile", "steady", workload, is_slow=True)
     return (*contenders, slow) if has_compile else contenders
+
+
+def _workload(name: str, title: str, *bounds: Bound) -> Row:
+    """Return the row of a workload: Trine as a plain loop and compiled, PyTorch, and the other peers that the bounds name."""
+    peers = {
+        "PyTorch": Contender("PyTorch", "torch", "eager", "steady", name),
+        "channels last": Contender("channels last", "torch", "cl", "steady", name),
+        "torch.compile": Contender("torch.compile", "torch", "compile", "steady", name, is_slow=True, max_rounds=3),
+        "JAX jit": Contender("JAX jit", "jax", "jit", "steady", name),
+    }
+    own = (
+        Contender("Trine", "trine", "recorded", "steady", name),
+        Contender("Trine compiled", "trine", "compile", "steady", name),
+    )
+    return Row(name, title, (*own, *(peers[bound.peer] for bound in bounds if bound.peer)), bounds)
 
 
 def _eager(must: float, aim: float) -> tuple[Bound, ...]:
@@ -135,4 +150,14 @@ ROWS = (
         ),
         (Bound("PyTorch", 1.5, 0.8), Bound("JAX jit", 0.1, 0.03)),
     ),
+    _workload("W1", "training step: MLP 784-128-10, batch 32, SGD", Bound("JAX jit", 0.6, 0.4), Bound("PyTorch", None, None)),
+    _workload("W2", "training step: MLP 784-2048-2048-10, batch 256, Adam", Bound("PyTorch", 0.95, 0.85)),
+    _workload("W3", "training step: convolutional network, 28x28, batch 128, Adam", Bound("PyTorch", None, None)),
+    _workload("W4", "training step: ResNet-18, 32x32, batch 32, SGD with momentum", Bound("channels last", 0.95, 0.75)),
+    _workload("W5", "training step: GPT, 4 layers of 256, context 128, batch 8, AdamW", Bound("PyTorch", 0.9, 0.7)),
+    _workload("W6", "training step: LSTM, 2 layers of 256, 64 steps, batch 32, Adam", Bound("PyTorch", 0.9, 0.7)),
+    _workload("W7b1", "inference: ResNet-18, one 224x224 image", Bound("channels last", None, None)),
+    _workload("W7b16", "inference: ResNet-18, 16 images", Bound("channels last", None, None)),
+    _workload("W8", "inference: GPT, one token, no cache", Bound("torch.compile", 0.8, 0.6), Bound("PyTorch", None, None)),
+    _workload("W9", "inference: MLP 784-128-10, one row", Bound("JAX jit", None, None), Bound("PyTorch", None, None)),
 )

@@ -40,7 +40,8 @@ def format_seconds(seconds: float) -> str:
 
 def format_row(row: Row, samples: Samples) -> list[str]:
     """Return a line of the table for each bound of a row."""
-    first = median(samples.get("Trine", []))
+    own = [median(found) for name, found in samples.items() if name.startswith("Trine")]
+    first = min((figure for figure in own if not math.isnan(figure)), default=math.nan)
     return [_format_bound(row, bound, samples, first, is_first=number == 0) for number, bound in enumerate(row.bounds)]
 
 
@@ -50,15 +51,15 @@ def _format_bound(row: Row, bound: Bound, samples: Samples, first: float, *, is_
     peer = median(peer_samples)
     reached, limit, own, other = first / peer if bound.peer else first, "", _show(row, first), ""
     if bound.peer is None:
-        shown, limit = f"{reached:.0f} MB", f"{bound.must:.0f} MB"
-        rest = [name for name in samples if name != "Trine"]
+        shown, limit = f"{reached:.0f} MB", f"{bound.must:.0f} MB" if bound.must is not None else ""
+        rest = [name for name in samples if not name.startswith("Trine")]
         other = "; ".join(f"{name}: {median(samples[name]):.0f} MB" for name in rest)
         own = shown
     else:
-        shown, limit = f"{reached:.3g}", f"{bound.must:.3g}"
+        shown, limit = f"{reached:.3g}", f"{bound.must:.3g}" if bound.must is not None else ""
         other = f"{bound.peer}: {_show(row, peer)}{_note(row, samples, peer_samples)}"
     is_void = math.isnan(reached) or any(map(is_disturbed, samples.get("Trine", []) + peer_samples))
-    verdict = "-" if is_void else "yes" if reached <= bound.must else "**no**"
+    verdict = "" if bound.must is None else "-" if is_void else "yes" if reached <= bound.must else "**no**"
     aim = "" if bound.aim is None else f"{bound.aim:.2g}"
     return f"| {title} | {own} | {other} | {shown} | {limit} | {aim} | {verdict} |"
 
@@ -84,12 +85,29 @@ def _note(row: Row, samples: Samples, peer_samples: list[dict[str, Any]]) -> str
     return f" ({'; '.join(notes)})" if notes else ""
 
 
+def format_memory(results: dict[str, Any]) -> list[str]:
+    """Return a table of the most memory that the processes of training workloads had resident, Trine's plain loop beside PyTorch."""
+    lines = []
+    for row in ROWS:
+        samples = results["samples"].get(row.name, {})
+        own, peer = (_peak(samples.get(name, [])) for name in ("Trine", "PyTorch"))
+        if row.title.startswith("training step") and own and peer:
+            lines.append(f"| {row.title} | {own:.0f} MB | {peer:.0f} MB | {own / peer:.2g} |")
+    return ["", "| peak resident memory | Trine | PyTorch | ratio |", "|---|---|---|---|", *lines] if lines else []
+
+
+def _peak(samples: list[dict[str, Any]]) -> float:
+    peaks = [sample["peak_mb"] for sample in samples if "peak_mb" in sample]
+    return statistics.median(peaks) if peaks else 0.0
+
+
 def format_table(results: dict[str, Any]) -> str:
     """Return the table of all rows that were measured, and the machine."""
     lines = ["| measure | Trine | peer | ratio | must | aim | reached |", "|---|---|---|---|---|---|---|"]
     for row in ROWS:
         if row.name in results["samples"]:
             lines += format_row(row, results["samples"][row.name])
+    lines += format_memory(results)
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     rounds = max((len(s) for samples in results["samples"].values() for s in samples.values()), default=0)

@@ -60,3 +60,10 @@ def test_the_readme_has_a_place_for_the_table(table: ModuleType, tmp_path: Path)
         table.update_readme(readme, results)
     assert readme.read_text("utf-8").count("| measure | Trine |") == 1
     assert "## Limits" in readme.read_text("utf-8")
+
+
+def test_the_fastest_of_our_ways_stands_in_the_table(table: ModuleType) -> None:
+    found = {"Trine": samples(0.03, peak_mb=100.0), "Trine compiled": samples(0.02), "PyTorch": samples(0.04, peak_mb=400.0)}
+    lines = table.format_table(make_results(W2=found))
+    assert "| 20 ms | PyTorch: 40 ms | 0.5 | 0.95 | 0.85 | yes |" in lines
+    assert "| 100 MB | 400 MB | 0.25 |" in lines
