@@ -1,7 +1,7 @@
 """Layers and models."""
 
 from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
-from trine.nn import functional, init, modules, parallel, quantized, utils
+from trine.nn import attention, functional, init, modules, parallel, quantized, utils
 from trine.nn.activation import (
     CELU,
     ELU,
@@ -33,7 +33,6 @@ from trine.nn.activation import (
     Threshold,
 )
 from trine.nn.adaptive import AdaptiveLogSoftmaxWithLoss
-from trine.nn.attention import MultiheadAttention
 from trine.nn.container import ModuleDict, ModuleList, Sequential
 from trine.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from trine.nn.distance import CosineSimilarity, PairwiseDistance
@@ -82,6 +81,7 @@ from trine.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from trine.nn.module import Module
+from trine.nn.multi_head_attention import MultiheadAttention
 from trine.nn.normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -311,6 +311,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "attention",
     "functional",
     "init",
     "modules",

@@ -118,7 +118,7 @@ class Embedding(_Table):
         sparse: bool = False,
     ) -> Embedding:
         """Return an embedding with a given table ``(num_embeddings, embedding_dim)``; `freeze`: it is not learnt."""
-        options = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        options: tuple[Any, ...] = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         return cls(*_matrix("Embedding", embeddings), *options, _weight=embeddings, _freeze=freeze)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class EmbeddingBag(_Table):
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
         """Return a layer with a given table ``(num_embeddings, embedding_dim)``; `freeze`: it is not learnt."""
-        options = (max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings, include_last_offset, padding_idx)
+        options: tuple[Any, ...] = (max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings, include_last_offset, padding_idx)
         made = cls(*_matrix("EmbeddingBag", embeddings), *options)
         made.weight.requires_grad_(not freeze)
         return made

@@ -10,11 +10,11 @@ from typing import Any
 from trine.errors import ArgumentError, ShapeError, message
 from trine.nn import functional as F
 from trine.nn import init
-from trine.nn.attention import MultiheadAttention
 from trine.nn.container import ModuleList
 from trine.nn.dropout import Dropout
 from trine.nn.linear import Linear
 from trine.nn.module import Module
+from trine.nn.multi_head_attention import MultiheadAttention
 from trine.nn.normalization import LayerNorm
 from trine.ops.creation import full
 from trine.tensor import Tensor
