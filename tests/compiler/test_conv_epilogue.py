@@ -57,6 +57,22 @@ def test_kernels(shape: tuple[int, int, int], target: Target) -> None:
         np.testing.assert_allclose(buffer.array(np.float32, node.shape), want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradient_of_a_strided_convolution(stride: int, kernel: int) -> None:
+    attributes = ((stride, stride), ((kernel // 2,) * 2,) * 2, (1, 1), 1)
+    x, w = b.input(0, (2, 33, 8, 10), F32), b.input(1, (40, 33, kernel, kernel), F32)
+    y = b.conv(relu(x), w, *attributes)
+    gradient = b.add(b.conv_input_grad(y, w, x.shape, *attributes), relu(x))
+    masked = b.where(b.le(x, b.const(0.0, F32)), b.const(0.5, F32), gradient)
+    graph = Graph((b.conv(masked, w, *attributes),), (x, w))
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(node.shape).astype(np.float32) for node in graph.inputs]
+    (buffer,) = NativeEngine(TARGETS[-1]).compile(graph).run([from_array(a) for a in arrays])
+    (want,) = evaluate(graph.outputs, arrays, [])
+    np.testing.assert_allclose(buffer.array(np.float32, want.shape), want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+
+
 def test_a_small_array_is_computed_once_where_many_points_read_it() -> None:
     x, first, second = b.input(0, (64, 32, 1024), F32), b.input(1, (32,), F32), b.input(2, (32,), F32)
     scale = b.mul(b.reshape(first, (32, 1)), b.reshape(second, (32, 1)))
