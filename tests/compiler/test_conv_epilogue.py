@@ -79,17 +79,3 @@ def test_a_small_array_is_computed_once_where_many_points_read_it() -> None:
     for points, nests in ((x, 2), (b.slice(x, (0, 0, 0), (1, 32, 16), (1, 1, 1)), 1)):
         compilation = program_reference.compile_reference(Graph((b.mul(points, scale),), (x, first, second)))
         assert len(compilation.schedule) == nests
-
-
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_what_follows_a_strided_input_gradient_reaches_every_element(kernel: int) -> None:
-    edge = (kernel // 2, kernel // 2)
-    window = ((2, 2), (edge, edge), (1, 1), 1)
-    gy, w, x = b.input(0, (2, 8, 5, 5), F32), b.input(1, (8, 6, kernel, kernel), F32), b.input(2, (2, 6, 9, 9), F32)
-    gradient = b.conv_input_grad(gy, w, x.shape, *window)
-    graph = Graph((b.sum(b.mul(b.add(gradient, x), x), (2, 3)),), (gy, w, x))
-    rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(node.shape).astype(np.float32) for node in (gy, w, x)]
-    (output,) = NativeEngine().compile(graph).run([from_array(a) for a in arrays])
-    (want,) = evaluate(graph.outputs, arrays, [])
-    np.testing.assert_allclose(output.array(np.float32, want.shape), want, rtol=1e-4, atol=1e-4 * np.abs(want).max())

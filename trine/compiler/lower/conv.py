@@ -63,9 +63,6 @@ def lower_conv_input_grad(
     epilogue: LoopNest | None = None, nodes: tuple[Node, ...] = (),
 ) -> list[Command]:  # fmt: skip
     """Return the commands of ``gx = conv_input_grad(gy, w)``; arguments and errors as for `lower_conv`."""
-    if epilogue is not None and any(step != 1 for step in attrs.stride):
-        # elements between the steps get nothing from any tile, but what follows applies to them too
-        raise UnsupportedError(message("conv_input_grad: an epilogue needs stride 1", received=str(attrs.stride)))
     if serves(w, attrs, w.shape[0], gy, gx) and (epilogue is None or is_channels_last(gx)):
         return lower_pointwise(target, gy, w, gx, temporaries, threads, nodes, transposed=True, epilogue=epilogue)
     if gx.dtype.is_half and epilogue is None:
