@@ -37,6 +37,7 @@ MODULES = (
     "masked",
     "multiprocessing",
     "nn",
+    "onnx",
     "optim",
     "profiler",
     "signal",
@@ -74,6 +75,8 @@ def __getattr__(name: str) -> Any:
             globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
         if name in globals():
             return globals()[name]
+    if not name.startswith("_"):
+        raise importlib.import_module("trine.missing").missing_name("trine", name)
     raise AttributeError(f"module 'trine' has no attribute '{name}'")
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(trine.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 600
 
-GROUND = {"errors", "config", "dtypes", "shapes", "tree"}
+GROUND = {"errors", "config", "dtypes", "shapes", "tree", "missing", "missing_names"}
 CORE = GROUND | {"core"}
 COMPILER = CORE | {"compiler"}
 ENGINES = COMPILER | {"runtime", "engines"}

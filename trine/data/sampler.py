@@ -47,6 +47,9 @@ class SequentialSampler(Sampler[int]):
         return len(self.data_source)
 
 
+_DRAWN_AT_ONCE = 1 << 12
+
+
 class RandomSampler(Sampler[int]):
     """A random order, or `num_samples` random draws with replacement."""
 
@@ -59,7 +62,11 @@ class RandomSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         count = len(self.data_source)
         if self.replacement:
-            yield from _numpy_generator(self.generator).integers(0, count, self.num_samples).tolist()
+            drawer, left = _numpy_generator(self.generator), self.num_samples
+            while left > 0:  # in pieces: endless samplers ask for very many
+                piece = min(left, _DRAWN_AT_ONCE)
+                yield from drawer.integers(0, count, piece).tolist()
+                left -= piece
             return
         left = self.num_samples
         while left > 0:

@@ -1,6 +1,9 @@
 """Layers and models."""
 
+from typing import NoReturn
+
 from trine import namespace as _namespace  # noqa: F401 - gives the package its names before a subpackage takes one
+from trine.missing import missing_name
 from trine.nn import attention, functional, init, modules, parallel, quantized, utils
 from trine.nn.activation import (
     CELU,
@@ -319,3 +322,7 @@ __all__ = [
     "quantized",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing_name(__name__, name)

@@ -1,5 +1,8 @@
 """Functions of layers, under PyTorch's names."""
 
+from typing import NoReturn
+
+from trine.missing import missing_name
 from trine.ops.activation import (
     celu,
     celu_,
@@ -246,3 +249,7 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise missing_name(__name__, name)

@@ -86,4 +86,10 @@ class Handle:
         try:
             return _DEFAULTS[name]
         except KeyError:
+            if not name.startswith("_"):
+                from trine.missing import MissingNameError, missing_name
+
+                error = missing_name("trine.Tensor", name)
+                if isinstance(error, MissingNameError):
+                    raise error from None
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'") from None
