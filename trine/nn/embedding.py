@@ -118,8 +118,8 @@ class Embedding(_Table):
         sparse: bool = False,
     ) -> Embedding:
         """Return an embedding with a given table ``(num_embeddings, embedding_dim)``; `freeze`: it is not learnt."""
-        options: tuple[Any, ...] = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        return cls(*_matrix("Embedding", embeddings), *options, _weight=embeddings, _freeze=freeze)
+        options: tuple[Any, ...] = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
+        return cls(*_matrix("Embedding", embeddings), *options)
 
     def forward(self, input: Tensor) -> Tensor:
         options = (self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse)

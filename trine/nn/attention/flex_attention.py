@@ -27,7 +27,7 @@ MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 def _positions(batch: int, heads: int, length: int, others: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the numbers of batch, head, query and key, which broadcast to (batch, heads, length, others)."""
     numbers = (arange(batch), arange(heads), arange(length), arange(others))
-    return tuple(n.reshape(*(-1 if axis == k else 1 for axis in range(4))) for k, n in enumerate(numbers))  # type: ignore[return-value]
+    return tuple(n.reshape(*(-1 if axis == k else 1 for axis in range(4))) for k, n in enumerate(numbers))
 
 
 def create_mask(mod_fn: MaskFunction, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None) -> Tensor:
@@ -66,7 +66,8 @@ class BlockMask:
 
     def sparsity(self) -> float:
         """Return how many percent of the positions are masked."""
-        return 100 * (1 - self.mask.to(dtypes.float32).mean().item())
+        share: float = self.mask.to(dtypes.float32).mean().item()
+        return 100 * (1 - share)
 
     def __repr__(self) -> str:
         return f"BlockMask(shape={self.shape}, sparsity={self.sparsity():.2f}%)"
