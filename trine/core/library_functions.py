@@ -56,7 +56,7 @@ def _upper_fraction(a: F64, x: F64) -> F64:
         c = denominator + numerator / c
         c = np.where(np.abs(c) < tiny, tiny, c)
         value = value * (c * d)
-        if not (np.abs(c * d - 1) > 2 * _PRECISION).any():
+        if not (np.abs(c * d - 1) > 16 * _PRECISION).any():  # a product of so many roundings does not come closer to 1
             break
     return value * _prefactor(a, x) * a
 
