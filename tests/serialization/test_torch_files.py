@@ -255,10 +255,38 @@ def test_what_cannot_be_saved() -> None:
     for _ in range(200):
         deep = [deep]
     trine.save([cycle, cycle], io.BytesIO(), format="torch")
-    for wrong in (object(), {"a": trine.nn.Linear(1, 1)}):
+    for wrong in (object(), {"a": lambda: 1}):
         with pytest.raises(DTypeError, match="state_dict"):
             trine.save(wrong, io.BytesIO(), format="torch")
     with pytest.raises(CheckpointError, match="deeply"):
         trine.save(deep, io.BytesIO(), format="torch")
     with pytest.raises(ValueError, match="format"):
         trine.save({}, io.BytesIO(), format="zip")
+
+
+class Model(trine.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = trine.nn.Sequential(trine.nn.Linear(2, 3), trine.nn.Dropout(0.5))
+        self.tied = self.layers[0]
+        self.activation = trine.nn.functional.relu
+        self.register_buffer("scale", trine.tensor(2.0))
+
+    def forward(self, x: Any) -> Any:
+        return self.activation(self.layers(x)) * self.scale
+
+
+def test_whole_modules_need_their_classes_allowed() -> None:
+    model, file = Model().eval(), io.BytesIO()
+    trine.save(model, file)
+    file.seek(0)
+    with pytest.raises(RefusedGlobalError, match="Model"):
+        trine.load(file)
+    file.seek(0)
+    classes = [Model, trine.nn.Sequential, trine.nn.Linear, trine.nn.Dropout, trine.nn.functional.relu]
+    with trine.serialization.safe_globals(classes):
+        again = trine.load(file)
+    x = trine.randn(4, 2)
+    assert again(x).tolist() == model(x).tolist() and again.tied is again.layers[0] and not again.training
+    assert isinstance(again.tied.weight, trine.nn.Parameter)
+    assert [n for n, _ in again.named_parameters()] == [n for n, _ in model.named_parameters()]

@@ -49,7 +49,8 @@ def save(
     interrupt) leaves an existing file as it was. Permissions of an existing file are kept, and a symbolic link stays one.
 
     Args:
-        obj: a state dict, or any nesting of dicts, lists and tuples with tensors, arrays, numbers, strings and None.
+        obj: a state dict, or any nesting of dicts, lists and tuples with tensors, arrays, numbers, strings and None. A module is written
+            in PyTorch's format, as the names of its classes and their states: who loads it must allow them (`add_safe_globals`).
         f: a path or a writable binary file.
         format: "safetensors" or "torch", whatever the name is.
         pickle_module, pickle_protocol: accepted for compatibility.
@@ -67,7 +68,7 @@ def save(
         raise ArgumentError(message("save: format", received=format, expected="'safetensors' or 'torch'"))
     if format is None:
         name = "" if hasattr(f, "write") else str(_path(f, "save"))
-        format = "torch" if name.endswith(TORCH_SUFFIXES) else "safetensors"
+        format = "torch" if name.endswith(TORCH_SUFFIXES) or hasattr(obj, "state_dict") else "safetensors"
     pieces = [archive_of(obj)] if format == "torch" else list(_pieces(obj))
     if hasattr(f, "write"):
         _write_to(f, pieces)

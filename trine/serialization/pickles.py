@@ -197,7 +197,7 @@ class _Machine:
             return self.allowed[full]
         if full in _SAFE:
             value = _SAFE[full]
-            return Allowed(value, value if isinstance(value, type) else None)
+            return Allowed(value, value) if isinstance(value, type) else value
         raise RefusedGlobalError(
             message(
                 f"load: the file names {full}, which is not allowed",

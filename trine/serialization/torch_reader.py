@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 import struct
@@ -117,7 +118,8 @@ def _rebuild_typed(
 def _parameter(data: Any, requires_grad: Any = True, *_: Any) -> Any:
     if not isinstance(data, Tensor):
         raise PickleError("a parameter that is no tensor")
-    return data.detach().requires_grad_(bool(requires_grad)) if data.dtype.is_differentiable else data
+    kind = importlib.import_module("trine.nn").Parameter  # a floor above, and loaded only where a file holds one
+    return kind(data.detach(), requires_grad=bool(requires_grad) and data.dtype.is_differentiable)
 
 
 def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:

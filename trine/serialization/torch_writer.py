@@ -98,6 +98,10 @@ class _Writer:
             self.raw(b"t")
         elif isinstance(value, set | frozenset):
             self._call("__builtin__", "set", (sorted(value, key=repr),), depth)
+        elif callable(value) and hasattr(value, "__qualname__") and "<" not in value.__qualname__:
+            self._global(value.__module__, value.__qualname__)
+        elif (parts := _parts(value)) is not None:
+            self._remembered(value, lambda: self._instance(value, *parts, path=path, depth=depth))
         else:
             raise DTypeError(
                 message(
@@ -143,6 +147,14 @@ class _Writer:
             self.write(key, f"{path}, a key", depth + 1)
             self.write(item, f"{path}.{key}" if path else str(key), depth + 1)
         self.raw(b"u")
+
+    def _instance(self, value: Any, cls: type, state: Any, *, path: str, depth: int) -> None:
+        """Write an object as its class and its state; a reader must allow the class."""
+        self._global(cls.__module__, cls.__qualname__)
+        self.raw(b")\x81")
+        self._remember(value)
+        self.write(state, path, depth + 1)
+        self.raw(b"b")
 
     def _integer(self, value: int) -> None:
         if -(1 << 31) <= value < 1 << 31:
@@ -203,6 +215,15 @@ class _Writer:
             self._keys[address] = len(self.storages)
             self.storages.append(source)
         return self._keys[address]
+
+
+def _parts(value: Any) -> tuple[type, dict[str, Any]] | None:
+    """Return the class and the state of an object that consists of these, such as a module; None for another."""
+    cls = type(value)
+    if cls.__module__ == "builtins" or "<" in cls.__qualname__ or not hasattr(value, "__dict__"):
+        return None
+    state = value.__getstate__()
+    return (cls, state) if isinstance(state, dict) else None
 
 
 def _memory_of(tensor: Tensor) -> tuple[Tensor, int, tuple[int, ...], tuple[int, ...]]:
