@@ -69,6 +69,7 @@ OPS: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
         lambda t, a, b: t.nn.functional.binary_cross_entropy_with_logits(a.bfloat16(), b.sigmoid()),
         [array(3), array(3)],
     ),
+    "multi_margin": (lambda t, a: t.nn.functional.multi_margin_loss(a.bfloat16(), t.tensor([1, 0, 2])), [array(3, 4)]),
     "float64": (lambda t, a, b: t.mm(a.double(), b.double()), [array(3, 4), array(4, 5)]),
     "integers": (lambda t: t.ones(2, 2).long() @ t.ones(2, 2).long(), []),
 }

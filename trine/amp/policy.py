@@ -27,7 +27,8 @@ _POLICIES: dict[str, str] = {
         _LOWER,
     ),
     **dict.fromkeys(
-        """loss quantiles solving decomposition older_linalg fourier spectrogram grid padding._pad_extend creation._polar_nodes
+        """loss loss_margin loss_sequence quantiles solving decomposition older_linalg fourier spectrogram grid padding._pad_extend
+        creation._polar_nodes
         reduction._prod conversion._cdist contraction._trace conversion._view_as_complex
         matrix._det matrix._slogdet matrix._logdet matrix._matrix_exp matrix._matrix_norm matrix._condition
         matrix._matrix_rank""".split(),
