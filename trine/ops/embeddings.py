@@ -12,7 +12,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, message
 from trine.ops.arguments import check_choice
-from trine.ops.promotion import as_dtype, number, size
+from trine.ops.promotion import as_dtype, number
 from trine.ops.reduction import norm_keeping_axes
 from trine.tensor import Tensor, record
 from trine.tensor.convert import from_numpy
@@ -28,10 +28,7 @@ def _checked_rows(index: Node, weight: Node, op: str) -> Node:
     if len(weight.shape) != 2:
         raise ShapeError(message(f"{op}: the weight is not a matrix", received=weight.shape, expected="(rows, features)"))
     index = index if index.dtype is dtypes.int32 else as_dtype(index, dtypes.int64)
-    # A row number is not a Python index: a negative one moves below the range that check_index wraps.
-    zero = number(0, index)
-    index = b.where(b.lt(index, zero), b.sub(index, size(weight.shape[0], index.dtype)), index)
-    return b.check_index(index, weight.shape[0])
+    return b.check_index(index, weight.shape[0], wraps=False)
 
 
 def _with_factor(taken: Node, factor: Node) -> Node:
