@@ -111,6 +111,7 @@ def test_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise MemoryError
 
+    memory.empty_cache()  # a free block of this size would serve
     monkeypatch.setattr(memory.np, "empty", fail)
     with pytest.raises(AllocationError, match="a request for 3333333 bytes") as caught:
         memory.allocate(3333333)

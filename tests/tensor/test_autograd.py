@@ -225,3 +225,18 @@ def test_modified_in_place(flush: bool) -> None:
     y.mul_(3)
     z.backward()
     assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_leaf_written_through_another_tensor_stays_a_leaf() -> None:
+    weight = trine.nn.Parameter(trine.zeros(3))
+    weight.data.add_(1)
+    assert weight.is_leaf
+    optimizer = trine.optim.SGD([weight], lr=1.0)
+    weight.data.mul_(3)
+    (weight * weight).sum().backward()
+    optimizer.step()
+    assert weight.is_leaf and weight.tolist() == [-3.0] * 3
+    computed = weight * 2
+    view = computed[:2]
+    computed.add_(1)
+    assert not computed.is_leaf and not view.is_leaf

@@ -388,7 +388,9 @@ def is_leaf(tensor: Handle) -> bool:
         return True
     if tensor._buffer is not None:
         return tensor._fragment is None
-    trace = tensor._trace
+    trace, group = tensor._trace, tensor._alias
+    if trace is None and group is not None and tensor._alias_version != group.version:  # written through another tensor
+        return not group.base._meta.requires_grad or (not tensor._path and is_leaf(group.base))
     return trace is not None and not trace.closed and tensor._slot in trace.leaf_tensors and tensor._fragment is None
 
 
