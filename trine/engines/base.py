@@ -35,5 +35,8 @@ class Engine(Protocol):
 
     name: str
 
+    def prepare(self) -> None:
+        """Load what every plan needs, so that the first one is not late."""
+
     def compile(self, graph: Graph) -> Executable:
         """Return what runs a graph."""

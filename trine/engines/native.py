@@ -75,13 +75,17 @@ class NativeEngine:
         self.kernels = kernels or default_cache(load)
         self._addresses: dict[Kernel, int] = {}
 
+    def prepare(self) -> None:
+        """Load what every plan needs."""
+        install_executor(self.target, self.kernels)
+
     def compile(self, graph: Graph) -> NativeExecutable:
         """Return the compiled graph.
 
         Raises:
             CompileError: a kernel cannot be compiled.
         """
-        install_executor(self.target, self.kernels)
+        self.prepare()
         with collector_paused():
             program = compile_graph(graph, self.target, config.settings.num_threads)
             nodes = [c.nodes if isinstance(c, Command) else (c.node,) for c in program.commands]

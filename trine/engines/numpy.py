@@ -55,6 +55,9 @@ class NumpyEngine:
 
     name = "numpy"
 
+    def prepare(self) -> None:
+        """Do nothing: all is there."""
+
     def compile(self, graph: Graph) -> NumpyExecutable:
         """Return what interprets a graph."""
         return NumpyExecutable(graph)

@@ -12,6 +12,7 @@ from trine.errors import ArgumentError, DTypeError, UnsupportedError, message
 from trine.optim.state import load_value, pack_value
 from trine.tensor import Tensor, flush
 from trine.tensor.alias import is_leaf
+from trine.tensor.execution import prepare
 from trine.tensor.grad_mode import is_grad_enabled, no_grad, set_grad_enabled
 from trine.tensor.hooks import HookHandle
 from trine.tensor.recorder import local
@@ -85,7 +86,8 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
-        flush()  # initial values are computed here, so that the first training step is like the others
+        flush()  # initial values are computed here, and the engine is loaded, so that the first training step is like the others
+        prepare()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -237,6 +237,12 @@ def compile_plan(trace: Trace, slots: tuple[int, ...], donations: tuple[tuple[in
     return entry
 
 
+def prepare() -> None:
+    """Load the engine and begin what the first plan would begin."""
+    engines.current().prepare()
+    _use_native_recorder()
+
+
 def _use_native_recorder() -> None:
     from trine.tensor import native_recorder  # loaded with the first program
 
