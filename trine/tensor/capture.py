@@ -338,6 +338,7 @@ class _Finder:
         self.trace = trace
         self.capturing = capturing
         self.nodes = trace.nodes()
+        self.leaf_ids = {id(t) for t in trace.leaf_tensors.values()}
         self.living = {id(handle) for handle in execution.held(trace.handles)}
         self.numbers = {id(t): i for i, t in reversed(list(enumerate(arguments))) if isinstance(t, Handle)}
         self.base_of = {id(t._buffer): t for t in trace.leaf_tensors.values() if t._meta.requires_grad and t._buffer is not None}
@@ -372,8 +373,7 @@ class _Finder:
                 tensor._hooks, tensor._alias = tensor._hooks, tensor._alias  # values of their own are read faster
         written, later = self._written()
         values, structure = tree.flatten(result)
-        known = {id(t) for t in trace.leaf_tensors.values()}
-        results = [self._result(value, known) for value in values]
+        results = [self._result(value) for value in values]
         gradients, had = self._gradients()
         metas = {r[0]: r[1] for r in results if type(r) is tuple}
         metas |= {slot: Meta.of(self.nodes[slot].shape, self.nodes[slot].dtype) for _, slot in gradients if slot >= 0}
@@ -408,10 +408,10 @@ class _Finder:
         later = {slot: number[id(t)] for slot, t in trace.leaf_tensors.items() if self.nodes[slot].op != "input" and id(t) in number}
         return written, later
 
-    def _result(self, value: Any, known: set[int]) -> Any:
+    def _result(self, value: Any) -> Any:
         if not isinstance(value, Handle):
             return Constant(value)
-        if id(value) in self.numbers or id(value) in known:
+        if id(value) in self.numbers or id(value) in self.leaf_ids:
             return self.source(value)
         if value._trace is not self.trace or value._buffer is not None:
             raise Unsuitable("it returns a tensor that it did not compute")
@@ -433,20 +433,17 @@ class _Finder:
                 had.append((weakref.ref(tensor), before is not None))
             if gradient is None:
                 found.append((weakref.ref(tensor), -1))
-            elif gradient._trace is self.trace and gradient._buffer is None and id(gradient) not in self._leaf_ids():
+            elif gradient._trace is self.trace and gradient._buffer is None and id(gradient) not in self.leaf_ids:
                 found.append((weakref.ref(tensor), gradient._slot))
             elif gradient is not before:
                 raise Unsuitable("it makes a tensor the gradient of another one")
         return found, had
 
-    def _leaf_ids(self) -> set[int]:
-        return {id(t) for t in self.trace.leaf_tensors.values()}
-
     def _check_nothing_else_lives(self, values: Sequence[Any]) -> None:
         """Raise if the program keeps a result that is neither returned nor written where it belongs: a replay could not give it anew."""
         gradients = {id(t._grad) for t, _ in self.capturing.touched.values()}
         bases = {id(v._alias.base) for v in values if isinstance(v, Handle) and v._alias is not None}
-        expected = {id(v) for v in values} | bases | self._leaf_ids() | gradients
+        expected = {id(v) for v in values} | bases | self.leaf_ids | gradients
         for handle in execution.held(self.trace.handles):
             if id(handle) not in expected and handle._trace is self.trace and handle._buffer is None:
                 raise Unsuitable("a tensor that it computed is kept elsewhere than in what it returns")
