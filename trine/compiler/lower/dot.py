@@ -38,7 +38,7 @@ _WHOLE_ROWS = 264
 # Columns of b that are packed at a time, just before they are used; from this many blocks of rows on, all of b is packed once beforehand.
 _N_GROUP = 64
 _MANY_BLOCKS = 5
-# Columns for which it pays to pack a once more.
+# Columns for which it pays to pack a once more; half of them where a thread would have nothing to do otherwise.
 _UNIT_COLUMNS = 128
 # A product is cut in this many units if each then has at least so many multiply-adds.
 _UNITS = 16
@@ -380,7 +380,8 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
     k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * -(-n // n_block))))
     if k_blocks == 1 and m_blocks == 1:
         # Every unit packs all of a: no more units than the threads need, and as many for each.
-        blocks = min(share, (4 if m > _FEW_ROWS else 2) * threads, n // _UNIT_COLUMNS) if threads > 1 else 1
+        most = max(n // _UNIT_COLUMNS, min(threads, n // (_UNIT_COLUMNS // 2)))
+        blocks = min(share, (4 if m > _FEW_ROWS else 2) * threads, most) if threads > 1 else 1
         n_block = _even(n, min(_N_BLOCK, -(-n // max(blocks // threads * threads, min(blocks, threads), 1))), columns)
     k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
     k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
