@@ -19,7 +19,7 @@ def wrap(fn_or_name: Any) -> Any:
     ... def half(x):
     ...     return x / 2
     >>> half(trine.ones(1))
-    tensor([0.5])
+    tensor([0.5000])
     """
     return fn_or_name
 

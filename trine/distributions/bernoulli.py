@@ -63,7 +63,7 @@ class Bernoulli(BinaryParameters):
 
     >>> import trine
     >>> Bernoulli(probs=0.25).mean
-    tensor(0.25)
+    tensor(0.2500)
     """
 
     support = constraints.boolean

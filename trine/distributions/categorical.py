@@ -28,7 +28,7 @@ class Categorical(Distribution):
 
     >>> import trine
     >>> Categorical(probs=trine.tensor([1.0, 3.0])).probs
-    tensor([0.25, 0.75])
+    tensor([0.2500, 0.7500])
     """
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}

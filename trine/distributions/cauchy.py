@@ -17,7 +17,7 @@ class Cauchy(Distribution):
 
     >>> import trine
     >>> Cauchy(0.0, 1.0).cdf(trine.tensor(0.0))
-    tensor(0.5)
+    tensor(0.5000)
     """
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}

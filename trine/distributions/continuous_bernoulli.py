@@ -24,7 +24,7 @@ class ContinuousBernoulli(BinaryParameters):
     Source: Loaiza-Ganem and Cunningham, "The continuous Bernoulli: fixing a pervasive error in variational autoencoders", 2019.
 
     >>> ContinuousBernoulli(probs=0.5).mean
-    tensor(0.5)
+    tensor(0.5000)
     """
 
     support = constraints.unit_interval

@@ -24,7 +24,7 @@ class Dirichlet(ExponentialFamily):
 
     >>> import trine
     >>> Dirichlet(trine.tensor([1.0, 3.0])).mean
-    tensor([0.25, 0.75])
+    tensor([0.2500, 0.7500])
     """
 
     arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}

@@ -15,7 +15,7 @@ class Exponential(ExponentialFamily):
     """Waiting times of events that come with a `rate`.
 
     >>> Exponential(4.0).mean
-    tensor(0.25)
+    tensor(0.2500)
     """
 
     arg_constraints = {"rate": constraints.positive}

@@ -22,7 +22,7 @@ class Gamma(ExponentialFamily):
 
     >>> import trine
     >>> Gamma(2.0, 4.0).mean
-    tensor(0.5)
+    tensor(0.5000)
     """
 
     arg_constraints: Any = {"concentration": constraints.positive, "rate": constraints.positive}

@@ -66,7 +66,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
 
     >>> from trine.distributions import Normal
     >>> kl_divergence(Normal(0.0, 1.0), Normal(1.0, 1.0))
-    tensor(0.5)
+    tensor(0.5000)
     """
     key = type(p), type(q)
     if key not in _FOUND:

@@ -18,7 +18,7 @@ class Kumaraswamy(TransformedDistribution):
     """A relative of the beta distribution with a simple distribution function.
 
     >>> Kumaraswamy(1.0, 1.0).mean
-    tensor(0.5)
+    tensor(0.5000)
     """
 
     arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}

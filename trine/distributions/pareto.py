@@ -16,7 +16,7 @@ class Pareto(TransformedDistribution):
     """Numbers above `scale`, with a tail of power `alpha`.
 
     >>> Pareto(1.0, 3.0).mean
-    tensor(1.5)
+    tensor(1.5000)
     """
 
     arg_constraints = {"alpha": constraints.positive, "scale": constraints.positive}

@@ -281,7 +281,7 @@ class Softmax(Activation):
 
     >>> import trine
     >>> trine.nn.Softmax(dim=0)(trine.zeros(2))
-    tensor([0.5, 0.5])
+    tensor([0.5000, 0.5000])
     """
 
     function = F.softmax
@@ -300,7 +300,7 @@ class Softmax2d(Module):
 
     >>> import trine
     >>> trine.nn.Softmax2d()(trine.zeros(1, 2, 1, 1)).flatten()
-    tensor([0.5, 0.5])
+    tensor([0.5000, 0.5000])
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ class CosineSimilarity(Module):
 
     >>> import trine
     >>> trine.nn.CosineSimilarity()(trine.tensor([[3.0, 4.0]]), trine.tensor([[4.0, 3.0]]))
-    tensor([0.96])
+    tensor([0.9600])
     """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:

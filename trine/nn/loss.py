@@ -366,7 +366,7 @@ class TripletMarginLoss(_Loss):
     >>> import trine
     >>> x = trine.zeros(1, 2)
     >>> trine.nn.TripletMarginLoss(margin=6.0)(x, x, trine.tensor([[3.0, 4.0]]))
-    tensor(1.)
+    tensor(1.0000)
     """
 
     def __init__(
@@ -395,7 +395,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     >>> import trine
     >>> x = trine.zeros(1, 2)
     >>> trine.nn.TripletMarginWithDistanceLoss(margin=6.0)(x, x, trine.tensor([[3.0, 4.0]]))
-    tensor(1.)
+    tensor(1.0000)
     """
 
     def __init__(

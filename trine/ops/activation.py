@@ -54,7 +54,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     Example:
         >>> import trine
         >>> trine.nn.functional.hardtanh(trine.tensor([-2., 0.5, 2.]))
-        tensor([-1. ,  0.5,  1. ])
+        tensor([-1.0000,  0.5000,  1.0000])
     """
     return apply(_limit, input, inplace, float(min_val), float(max_val))
 
@@ -80,7 +80,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     Example:
         >>> import trine
         >>> trine.nn.functional.leaky_relu(trine.tensor([-1., 2.]), 0.1)
-        tensor([-0.1,  2. ])
+        tensor([-0.1000,  2.0000])
     """
     return apply(_leaky_relu, input, inplace, float(negative_slope))
 
@@ -106,7 +106,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.prelu(trine.tensor([-1., 2.]), trine.tensor([0.25]))
-        tensor([-0.25,  2.  ])
+        tensor([-0.2500,  2.0000])
     """
     result: Tensor = record(_prelu, (input, weight))
     return result
@@ -147,7 +147,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.elu(trine.tensor([-1., 2.]))
-        tensor([-0.6321,  2.    ])
+        tensor([-0.6321,  2.0000])
     """
     return apply(_elu, input, inplace, float(alpha), 1.0)
 
@@ -176,7 +176,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.celu(trine.tensor([-1., 2.]), alpha=2.0)
-        tensor([-0.7869,  2.    ])
+        tensor([-0.7869,  2.0000])
     """
     if alpha == 0:
         raise ArgumentError(message("celu: alpha is 0", received=alpha, expected="another number"))
@@ -236,7 +236,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     Example:
         >>> import trine
         >>> trine.nn.functional.softplus(trine.tensor([0., 30.]))
-        tensor([ 0.6931, 30.    ])
+        tensor([ 0.6931, 30.0000])
     """
     result: Tensor = record(softplus_nodes, (input,), float(beta), float(threshold))
     return result
@@ -260,7 +260,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.mish(trine.tensor([-1., 2.]))
-        tensor([-0.3034,  1.944 ])
+        tensor([-0.3034,  1.9440])
     """
     return apply(_mish, input, inplace)
 
@@ -276,7 +276,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.hardsigmoid(trine.tensor([-4., 0., 1.5]))
-        tensor([0.  , 0.5 , 0.75])
+        tensor([0.0000, 0.5000, 0.7500])
     """
     return apply(_hardsigmoid, input, inplace)
 
@@ -308,7 +308,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.softshrink(trine.tensor([-1., 0.25, 1.]))
-        tensor([-0.5,  0. ,  0.5])
+        tensor([-0.5000,  0.0000,  0.5000])
     """
     result: Tensor = record(_softshrink, (input,), float(lambd))
     return result
@@ -368,7 +368,7 @@ relu_ = _in_place(relu, "trine.tensor([-1., 2.])", "tensor([0., 2.])")
 elu_ = _in_place(elu, "trine.tensor([-1., 2.]), alpha=0.0", "tensor([-0.,  2.])")
 selu_ = _in_place(selu, "trine.tensor([0.])", "tensor([0.])")
 celu_ = _in_place(celu, "trine.tensor([0., 2.])", "tensor([0., 2.])")
-leaky_relu_ = _in_place(leaky_relu, "trine.tensor([-1., 2.]), 0.5", "tensor([-0.5,  2. ])")
+leaky_relu_ = _in_place(leaky_relu, "trine.tensor([-1., 2.]), 0.5", "tensor([-0.5000,  2.0000])")
 hardtanh_ = _in_place(hardtanh, "trine.tensor([-2., 2.])", "tensor([-1.,  1.])")
 rrelu_ = _in_place(rrelu, "trine.tensor([-24., 2.]), 0.25, 0.5", "tensor([-9.,  2.])")
 threshold_ = _in_place(threshold, "trine.tensor([-1., 2.]), 0.5, 9.0", "tensor([9., 2.])")
@@ -391,8 +391,8 @@ def _tanhshrink(x: Node) -> Node:
     return b.sub(x, b.tanh(x))
 
 
-softsign = _functional("softsign", _softsign, "Return ``input / (1 + abs(input))``.", "[-1., 3.]", "[-0.5 ,  0.75]")
-tanhshrink = _functional("tanhshrink", _tanhshrink, "Return ``input - tanh(input)``.", "[0., 1.]", "[0.    , 0.2384]")
+softsign = _functional("softsign", _softsign, "Return ``input / (1 + abs(input))``.", "[-1., 3.]", "[-0.5000,  0.7500]")
+tanhshrink = _functional("tanhshrink", _tanhshrink, "Return ``input - tanh(input)``.", "[0., 1.]", "[0.0000, 0.2384]")
 logsigmoid = _functional(
     "logsigmoid", log_sigmoid_nodes, "Return ``log(sigmoid(input))`` without overflow.", "[0., 100.]", "[-6.9315e-01, -3.7835e-44]"
 )
@@ -465,7 +465,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     Example:
         >>> import trine
         >>> trine.softmax(trine.tensor([0., 0.]), dim=0)
-        tensor([0.5, 0.5])
+        tensor([0.5000, 0.5000])
     """
     result: Tensor = record(_softmax, (input,), _default_dim(dim, input.dim()), dtype)
     return result
@@ -493,7 +493,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     Example:
         >>> import trine
         >>> trine.nn.functional.softmin(trine.tensor([0., 0.]), dim=0)
-        tensor([0.5, 0.5])
+        tensor([0.5000, 0.5000])
     """
     result: Tensor = record(_softmin, (input,), _default_dim(dim, input.dim()), dtype)
     return result

@@ -228,7 +228,9 @@ bitwise_xor_nodes = _bitwise(b.bitwise_xor)
 shift_left_nodes = _bitwise(b.shift_left)
 shift_right_nodes = _bitwise(b.shift_right)
 
-true_divide = binary("true_divide", div_nodes, "Return ``input / other``; integers give floats.", "trine.tensor([3, 4]), 2", "[1.5, 2. ]")
+true_divide = binary(
+    "true_divide", div_nodes, "Return ``input / other``; integers give floats.", "trine.tensor([3, 4]), 2", "[1.5000, 2.0000]"
+)
 floor_divide = binary("floor_divide", floor_divide_nodes, "Return the quotient rounded down.", "trine.tensor([7, -7]), 2", "[ 3, -4]")
 remainder = binary("remainder", remainder_nodes, "Return the remainder with the sign of `other`.", "trine.tensor([7, -7]), 4", "[3, 1]")
 fmod = binary("fmod", _fmod, "Return the remainder with the sign of `input`.", "trine.tensor([7, -7]), 4", "[ 3, -3]")
@@ -246,8 +248,12 @@ minimum = binary(
     "trine.tensor([1, 5]), trine.tensor([3, 2])",
     "[1, 2]",
 )
-fmax = binary("fmax", _fmax, "Return the larger element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[1. , 0.5]")
-fmin = binary("fmin", _fmin, "Return the smaller element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[0.5, 0.5]")
+fmax = binary(
+    "fmax", _fmax, "Return the larger element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[1.0000, 0.5000]"
+)
+fmin = binary(
+    "fmin", _fmin, "Return the smaller element; a NaN counts as missing.", "trine.tensor([1., float('nan')]), 0.5", "[0.5000, 0.5000]"
+)
 atan2 = binary("atan2", _atan2, "Return the angle of the point (other, input).", "trine.tensor([1., -1.]), 1.0", "[ 0.7854, -0.7854]")
 copysign = binary("copysign", _copysign, "Return `input` with the sign of `other`.", "trine.tensor([1., -2.]), -1.0", "[-1., -2.]")
 nextafter = binary(
@@ -255,7 +261,7 @@ nextafter = binary(
     _nextafter,
     "Return the next representable number towards `other`.",
     "trine.tensor([1.]), trine.tensor([2.])",
-    "[1.]",
+    "[1.0000]",
 )
 hypot = binary(
     "hypot",
@@ -289,7 +295,7 @@ def heaviside(input: Tensor, values: Operand, *, out: Tensor | None = None) -> T
     Example:
         >>> import trine
         >>> trine.heaviside(trine.tensor([-1., 0.]), trine.tensor([0.5]))
-        tensor([0. , 0.5])
+        tensor([0.0000, 0.5000])
     """
     return write_out(record(_heaviside, (input, values)), out)
 
@@ -366,7 +372,7 @@ def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.mul(trine.tensor([1, 2]), 2.5)
-        tensor([2.5, 5. ])
+        tensor([2.5000, 5.0000])
     """
     result: Tensor = record(mul_nodes, (input, other))
     return result if out is None else write_out(result, out)
@@ -381,7 +387,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
     Example:
         >>> import trine
         >>> trine.div(trine.tensor([7, -7]), 2)
-        tensor([ 3.5, -3.5])
+        tensor([ 3.5000, -3.5000])
         >>> trine.div(trine.tensor([7, -7]), 2, rounding_mode="trunc")
         tensor([ 3, -3])
     """

@@ -17,7 +17,7 @@ def _isreal(x: Node) -> Node:
     return b.full(True, x.shape, dtypes.bool_)
 
 
-isreal: UnaryFunction = unary("isreal", _isreal, "Return True where the imaginary part is zero.", "[1.0, 2.0]", "[ True,  True]", __name__)
+isreal: UnaryFunction = unary("isreal", _isreal, "Return True where the imaginary part is zero.", "[1.0, 2.0]", "[True, True]", __name__)
 conj_physical: UnaryFunction = unary("conj_physical", b.conj, "Return the complex conjugate.", "[1.0, 2.0]", "[1., 2.]", __name__)
 
 

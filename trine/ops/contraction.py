@@ -255,7 +255,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.linear(trine.tensor([[1., 2.]]), trine.tensor([[1., 1.]]), trine.tensor([0.5]))
-        tensor([[3.5]])
+        tensor([[3.5000]])
     """
     if bias is None:
         result: Tensor = record(linear_nodes, (input, weight))

@@ -304,7 +304,7 @@ def linspace(
     Example:
         >>> import trine
         >>> trine.linspace(0, 1, 5)
-        tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     check_options(dtype, device)
     if steps < 0:

@@ -182,8 +182,8 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
         >>> import trine
         >>> a, tau = trine.geqrf(trine.tensor([[3.], [4.]]))
         >>> trine.linalg.householder_product(a, tau).abs()
-        tensor([[0.6],
-                [0.8]])
+        tensor([[0.6000],
+                [0.8000]])
     """
     return write_out(record(_householder_product, (A, tau)), out)
 
@@ -346,8 +346,8 @@ def linalg_lu_solve(
         >>> import trine
         >>> LU, pivots = trine.linalg.lu_factor(trine.tensor([[2., 0.], [0., 4.]]))
         >>> trine.linalg.lu_solve(LU, pivots, trine.ones(2, 1))
-        tensor([[0.5 ],
-                [0.25]])
+        tensor([[0.5000],
+                [0.2500]])
     """
     return write_out(record(_lu_solve, (LU, pivots, B), bool(left), bool(adjoint)), out)
 
@@ -412,8 +412,8 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False,
     Example:
         >>> import trine
         >>> trine.linalg.ldl_solve(*trine.linalg.ldl_factor(trine.eye(2) * 2), trine.ones(2, 1))
-        tensor([[0.5],
-                [0.5]])
+        tensor([[0.5000],
+                [0.5000]])
     """
     return write_out(record(_ldl_solve, (LD, pivots, B), bool(hermitian)), out)
 

@@ -33,7 +33,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     Example:
         >>> import trine
         >>> trine.cosine_similarity(trine.tensor([[3., 4.]]), trine.tensor([[4., 3.]]))
-        tensor([0.96])
+        tensor([0.9600])
     """
     result: Tensor = record(_cosine_similarity, (x1, x2), dim, float(eps))
     return result

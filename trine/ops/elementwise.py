@@ -153,7 +153,7 @@ abs = unary(
     abs_nodes,
     "Return the absolute value; of a complex number, its magnitude. The gradient at 0 is 0.",
     "[-1.5, 2.0]",
-    "[1.5, 2. ]",
+    "[1.5000, 2.0000]",
 )
 positive = unary("positive", _positive, "Return the tensor itself; not defined for bool.", "[1, -2]", "[ 1, -2]")
 neg = unary("neg", b.neg, "Return ``-input``.", "[1, -2]", "[-1,  2]")
@@ -162,41 +162,41 @@ sgn = unary("sgn", _sgn, "Return the sign; of a complex number, ``input / abs(in
 floor = unary("floor", b.floor, "Round down to an integer value.", "[1.7, -1.2]", "[ 1., -2.]")
 ceil = unary("ceil", b.ceil, "Round up to an integer value.", "[1.2, -1.7]", "[ 2., -1.]")
 trunc = unary("trunc", b.trunc, "Round towards zero.", "[1.7, -1.7]", "[ 1., -1.]")
-frac = unary("frac", _frac, "Return the fractional part, with the sign of the input.", "[1.5, -2.25]", "[ 0.5 , -0.25]")
+frac = unary("frac", _frac, "Return the fractional part, with the sign of the input.", "[1.5, -2.25]", "[ 0.5000, -0.2500]")
 sqrt = unary("sqrt", _floating(b.sqrt), "Return the square root; NaN below zero.", "[4.0, 9.0]", "[2., 3.]")
-rsqrt = unary("rsqrt", _floating(b.rsqrt), "Return ``1 / sqrt(input)``.", "[4.0, 16.0]", "[0.5 , 0.25]")
+rsqrt = unary("rsqrt", _floating(b.rsqrt), "Return ``1 / sqrt(input)``.", "[4.0, 16.0]", "[0.5000, 0.2500]")
 square = unary("square", _square, "Return ``input * input``.", "[1.0, -3.0]", "[1., 9.]")
-reciprocal = unary("reciprocal", _floating(b.reciprocal), "Return ``1 / input``.", "[2.0, 4.0]", "[0.5 , 0.25]")
-exp = unary("exp", _floating(b.exp), "Return e to the power of each element.", "[0.0, 1.0]", "[1.    , 2.7183]")
+reciprocal = unary("reciprocal", _floating(b.reciprocal), "Return ``1 / input``.", "[2.0, 4.0]", "[0.5000, 0.2500]")
+exp = unary("exp", _floating(b.exp), "Return e to the power of each element.", "[0.0, 1.0]", "[1.0000, 2.7183]")
 exp2 = unary("exp2", _floating(b.exp2), "Return 2 to the power of each element.", "[1.0, 3.0]", "[2., 8.]")
-expm1 = unary("expm1", _floating(b.expm1), "Return ``exp(input) - 1``, accurate near 0.", "[0.0, 1.0]", "[0.    , 1.7183]")
-log = unary("log", _floating(b.log), "Return the natural logarithm: -inf at 0, NaN below.", "[1.0, 10.0]", "[0.    , 2.3026]")
+expm1 = unary("expm1", _floating(b.expm1), "Return ``exp(input) - 1``, accurate near 0.", "[0.0, 1.0]", "[0.0000, 1.7183]")
+log = unary("log", _floating(b.log), "Return the natural logarithm: -inf at 0, NaN below.", "[1.0, 10.0]", "[0.0000, 2.3026]")
 log2 = unary("log2", _floating(b.log2), "Return the logarithm to base 2.", "[1.0, 8.0]", "[0., 3.]")
-log10 = unary("log10", _floating(b.log10), "Return the logarithm to base 10.", "[1.0, 50.0]", "[0.   , 1.699]")
-log1p = unary("log1p", _floating(b.log1p), "Return ``log(1 + input)``, accurate near 0.", "[0.0, 1.0]", "[0.    , 0.6931]")
-sin = unary("sin", _floating(b.sin), "Return the sine of angles in radians.", "[0.0, 1.0]", "[0.    , 0.8415]")
-cos = unary("cos", _floating(b.cos), "Return the cosine of angles in radians.", "[0.0, 1.0]", "[1.    , 0.5403]")
-tan = unary("tan", _floating(b.tan), "Return the tangent of angles in radians.", "[0.0, 1.0]", "[0.    , 1.5574]")
-asin = unary("asin", _floating(b.asin), "Return the arc sine in radians; NaN outside [-1, 1].", "[0.0, 1.0]", "[0.    , 1.5708]")
-acos = unary("acos", _floating(b.acos), "Return the arc cosine in radians; NaN outside [-1, 1].", "[1.0, 0.0]", "[0.    , 1.5708]")
-atan = unary("atan", _floating(b.atan), "Return the arc tangent in radians.", "[0.0, 1.0]", "[0.    , 0.7854]")
-sinh = unary("sinh", _floating(b.sinh), "Return the hyperbolic sine.", "[0.0, 1.0]", "[0.    , 1.1752]")
-cosh = unary("cosh", _floating(b.cosh), "Return the hyperbolic cosine.", "[0.0, 1.0]", "[1.    , 1.5431]")
-tanh = unary("tanh", _floating(b.tanh), "Return the hyperbolic tangent.", "[0.0, 1.0]", "[0.    , 0.7616]")
-asinh = unary("asinh", _floating(b.asinh), "Return the inverse hyperbolic sine.", "[0.0, 1.0]", "[0.    , 0.8814]")
-acosh = unary("acosh", _floating(b.acosh), "Return the inverse hyperbolic cosine; NaN below 1.", "[1.0, 2.0]", "[0.   , 1.317]")
-atanh = unary("atanh", _floating(b.atanh), "Return the inverse hyperbolic tangent; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.    , 0.5493]")
-erf = unary("erf", _floating(b.erf), "Return the error function.", "[0.0, 1.0]", "[0.    , 0.8427]")
-erfc = unary("erfc", _floating(b.erfc), "Return ``1 - erf(input)``, accurate for large inputs.", "[0.0, 1.0]", "[1.    , 0.1573]")
-erfinv = unary("erfinv", _floating(b.erfinv), "Return the inverse error function; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.    , 0.4769]")
+log10 = unary("log10", _floating(b.log10), "Return the logarithm to base 10.", "[1.0, 50.0]", "[0.0000, 1.6990]")
+log1p = unary("log1p", _floating(b.log1p), "Return ``log(1 + input)``, accurate near 0.", "[0.0, 1.0]", "[0.0000, 0.6931]")
+sin = unary("sin", _floating(b.sin), "Return the sine of angles in radians.", "[0.0, 1.0]", "[0.0000, 0.8415]")
+cos = unary("cos", _floating(b.cos), "Return the cosine of angles in radians.", "[0.0, 1.0]", "[1.0000, 0.5403]")
+tan = unary("tan", _floating(b.tan), "Return the tangent of angles in radians.", "[0.0, 1.0]", "[0.0000, 1.5574]")
+asin = unary("asin", _floating(b.asin), "Return the arc sine in radians; NaN outside [-1, 1].", "[0.0, 1.0]", "[0.0000, 1.5708]")
+acos = unary("acos", _floating(b.acos), "Return the arc cosine in radians; NaN outside [-1, 1].", "[1.0, 0.0]", "[0.0000, 1.5708]")
+atan = unary("atan", _floating(b.atan), "Return the arc tangent in radians.", "[0.0, 1.0]", "[0.0000, 0.7854]")
+sinh = unary("sinh", _floating(b.sinh), "Return the hyperbolic sine.", "[0.0, 1.0]", "[0.0000, 1.1752]")
+cosh = unary("cosh", _floating(b.cosh), "Return the hyperbolic cosine.", "[0.0, 1.0]", "[1.0000, 1.5431]")
+tanh = unary("tanh", _floating(b.tanh), "Return the hyperbolic tangent.", "[0.0, 1.0]", "[0.0000, 0.7616]")
+asinh = unary("asinh", _floating(b.asinh), "Return the inverse hyperbolic sine.", "[0.0, 1.0]", "[0.0000, 0.8814]")
+acosh = unary("acosh", _floating(b.acosh), "Return the inverse hyperbolic cosine; NaN below 1.", "[1.0, 2.0]", "[0.0000, 1.3170]")
+atanh = unary("atanh", _floating(b.atanh), "Return the inverse hyperbolic tangent; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.0000, 0.5493]")
+erf = unary("erf", _floating(b.erf), "Return the error function.", "[0.0, 1.0]", "[0.0000, 0.8427]")
+erfc = unary("erfc", _floating(b.erfc), "Return ``1 - erf(input)``, accurate for large inputs.", "[0.0, 1.0]", "[1.0000, 0.1573]")
+erfinv = unary("erfinv", _floating(b.erfinv), "Return the inverse error function; NaN outside [-1, 1].", "[0.0, 0.5]", "[0.0000, 0.4769]")
 lgamma = unary(
-    "lgamma", _floating(b.lgamma), "Return the logarithm of the absolute value of the gamma function.", "[1.0, 4.0]", "[0.    , 1.7918]"
+    "lgamma", _floating(b.lgamma), "Return the logarithm of the absolute value of the gamma function.", "[1.0, 4.0]", "[0.0000, 1.7918]"
 )
 digamma = unary("digamma", _floating(b.digamma), "Return the derivative of `lgamma`.", "[1.0, 2.0]", "[-0.5772,  0.4228]")
-sigmoid = unary("sigmoid", _floating(b.sigmoid), "Return ``1 / (1 + exp(-input))``.", "[0.0, 1.0]", "[0.5   , 0.7311]")
-sinc = unary("sinc", _sinc, "Return ``sin(pi * input) / (pi * input)``, and 1 at 0.", "[0.0, 0.5]", "[1.    , 0.6366]")
+sigmoid = unary("sigmoid", _floating(b.sigmoid), "Return ``1 / (1 + exp(-input))``.", "[0.0, 1.0]", "[0.5000, 0.7311]")
+sinc = unary("sinc", _sinc, "Return ``sin(pi * input) / (pi * input)``, and 1 at 0.", "[0.0, 0.5]", "[1.0000, 0.6366]")
 deg2rad = unary("deg2rad", _scaled(math.pi / 180), "Convert degrees to radians.", "[180.0, 90.0]", "[3.1416, 1.5708]")
-rad2deg = unary("rad2deg", _scaled(180 / math.pi), "Convert radians to degrees.", "[0.0, 1.0]", "[ 0.    , 57.2958]")
+rad2deg = unary("rad2deg", _scaled(180 / math.pi), "Convert radians to degrees.", "[0.0, 1.0]", "[ 0.0000, 57.2958]")
 logical_not = unary("logical_not", b.logical_not, "Return True where the element is zero.", "[0, 3]", "[ True, False]")
 bitwise_not = unary("bitwise_not", b.bitwise_not, "Flip all bits of integers; negate bool.", "[0, 5]", "[-1, -6]")
 isnan = unary("isnan", b.isnan, "Return True where the element is NaN.", "[1.0, float('nan')]", "[False,  True]")
@@ -210,7 +210,7 @@ signbit = unary("signbit", _signbit, "Return True where the sign bit is set, als
 real = unary("real", b.real, "Return the real part.", "[1.0, 2.0]", "[1., 2.]")
 conj = unary("conj", b.conj, "Return the complex conjugate; real tensors are their own.", "[1.0, 2.0]", "[1., 2.]")
 angle = unary(
-    "angle", _angle, "Return the angle of each number in the complex plane: 0 or pi for real ones.", "[1.0, -1.0]", "[0.    , 3.1416]"
+    "angle", _angle, "Return the angle of each number in the complex plane: 0 or pi for real ones.", "[1.0, -1.0]", "[0.0000, 3.1416]"
 )
 
 
@@ -292,7 +292,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     Example:
         >>> import trine
         >>> trine.logit(trine.tensor([0.5, 0.75]))
-        tensor([0.    , 1.0986])
+        tensor([0.0000, 1.0986])
     """
     return write_out(record(_logit, (input,), eps), out)
 

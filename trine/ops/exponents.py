@@ -65,7 +65,7 @@ def frexp(input: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> Mantiss
     Example:
         >>> import trine
         >>> trine.frexp(trine.tensor([3.0, -0.25]))
-        MantissaAndExponent(mantissa=tensor([ 0.75, -0.5 ]), exponent=tensor([ 2, -1], dtype=trine.int32))
+        MantissaAndExponent(mantissa=tensor([ 0.7500, -0.5000]), exponent=tensor([ 2, -1], dtype=trine.int32))
     """
     return MantissaAndExponent(*write_outs(record(_frexp, (input,)), out))
 
@@ -87,7 +87,7 @@ def _lcm(x: Node, y: Node) -> Node:
 
 
 ldexp: BinaryFunction = binary(
-    "ldexp", _ldexp, "Return ``input * 2 ** other``.", "trine.tensor([1., 3.]), trine.tensor([2, -1])", "[4. , 1.5]", __name__
+    "ldexp", _ldexp, "Return ``input * 2 ** other``.", "trine.tensor([1., 3.]), trine.tensor([2, -1])", "[4.0000, 1.5000]", __name__
 )
 gcd: BinaryFunction = binary(
     "gcd", _gcd, "Return the greatest common divisor of integers.", "trine.tensor([12, -9]), trine.tensor([18, 6])", "[6, 3]", __name__

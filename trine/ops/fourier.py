@@ -256,7 +256,7 @@ def fftfreq(
     Example:
         >>> import trine
         >>> trine.fft.fftfreq(4)
-        tensor([ 0.  ,  0.25, -0.5 , -0.25])
+        tensor([ 0.0000,  0.2500, -0.5000, -0.2500])
     """
     place = ifftshift(arange(-(n // 2), n - n // 2, device=device))
     result = write_out(record(_frequencies, (place, float(d)), n, dtype or defaults.dtype), out)
@@ -272,7 +272,7 @@ def rfftfreq(
     Example:
         >>> import trine
         >>> trine.fft.rfftfreq(4)
-        tensor([0.  , 0.25, 0.5 ])
+        tensor([0.0000, 0.2500, 0.5000])
     """
     result = write_out(record(_frequencies, (arange(n // 2 + 1, device=device), float(d)), n, dtype or defaults.dtype), out)
     return result.requires_grad_() if requires_grad else result

@@ -218,8 +218,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         >>> import trine
         >>> identity = trine.tensor([[[1., 0., 0.], [0., 1., 0.]]])
         >>> trine.nn.functional.affine_grid(identity, (1, 1, 1, 2), align_corners=False)
-        tensor([[[[-0.5,  0. ],
-                  [ 0.5,  0. ]]]])
+        tensor([[[[-0.5000,  0.0000],
+                  [ 0.5000,  0.0000]]]])
     """
     sizes = tuple([int(s) for s in size])
     rank = len(sizes) - 2

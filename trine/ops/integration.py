@@ -161,7 +161,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, di
         >>> trine.trapezoid(trine.tensor([1., 2., 3.]))
         tensor(4.)
         >>> trine.trapezoid(trine.tensor([1., 2., 3.]), trine.tensor([0., 1., 3.]))
-        tensor(6.5)
+        tensor(6.5000)
     """
     _check_one("trapezoid", x, dx)
     result: Tensor
@@ -189,7 +189,7 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None
     Example:
         >>> import trine
         >>> trine.cumulative_trapezoid(trine.tensor([1., 2., 3.]))
-        tensor([1.5, 4. ])
+        tensor([1.5000, 4.0000])
     """
     _check_one("cumulative_trapezoid", x, dx)
     result: Tensor

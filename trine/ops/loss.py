@@ -133,7 +133,7 @@ def smooth_l1_loss(
     Example:
         >>> import trine
         >>> trine.nn.functional.smooth_l1_loss(trine.tensor([0., 3.]), trine.tensor([1., 0.]))
-        tensor(1.5)
+        tensor(1.5000)
     """
     reduction = check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     _warn_if_broadcast("smooth_l1_loss", input, target)
@@ -160,7 +160,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     Example:
         >>> import trine
         >>> trine.nn.functional.huber_loss(trine.tensor([0., 3.]), trine.tensor([1., 0.]))
-        tensor(1.5)
+        tensor(1.5000)
     """
     check_reduction("huber_loss", reduction)
     _warn_if_broadcast("huber_loss", input, target)

@@ -94,7 +94,7 @@ def hinge_embedding_loss(
     Example:
         >>> import trine
         >>> trine.nn.functional.hinge_embedding_loss(trine.tensor([0.25]), trine.tensor([-1.]))
-        tensor(0.75)
+        tensor(0.7500)
     """
     reduction = check_reduction("hinge_embedding_loss", reduction, size_average, reduce)
     result: Tensor = record(_hinge_embedding, (input, target), float(margin), reduction)
@@ -180,7 +180,7 @@ def triplet_margin_loss(
         >>> import trine
         >>> x = trine.tensor([[0., 0.]])
         >>> trine.nn.functional.triplet_margin_loss(x, x, trine.tensor([[3., 4.]]), margin=6.0)
-        tensor(1.)
+        tensor(1.0000)
     """
     reduction = check_reduction("triplet_margin_loss", reduction, size_average, reduce)
     _check_margin("triplet_margin_loss", margin)
@@ -278,7 +278,7 @@ def multi_margin_loss(
     Example:
         >>> import trine
         >>> trine.nn.functional.multi_margin_loss(trine.tensor([[0.5, 0.25]]), trine.tensor([0]))
-        tensor(0.375)
+        tensor(0.3750)
     """
     reduction = check_reduction("multi_margin_loss", reduction, size_average, reduce)
     if p not in (1, 2):
@@ -323,7 +323,7 @@ def multilabel_margin_loss(
     Example:
         >>> import trine
         >>> trine.nn.functional.multilabel_margin_loss(trine.tensor([[0.5, 0.25]]), trine.tensor([[0, -1]]))
-        tensor(0.375)
+        tensor(0.3750)
     """
     reduction = check_reduction("multilabel_margin_loss", reduction, size_average, reduce)
     result: Tensor = record(_multilabel_margin, (input, target), reduction)

@@ -183,7 +183,7 @@ def mean(input: Tensor, dim: Dim = None, *, keepdim: bool = False, dtype: DType 
     Example:
         >>> import trine
         >>> trine.masked.mean(trine.tensor([1., 9., 4.]), mask=trine.tensor([True, False, True]))
-        tensor(2.5)
+        tensor(2.5000)
     """
     kind = dtype or input.dtype
     if not kind.is_differentiable:
@@ -234,7 +234,7 @@ def normalize(input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype:
     Example:
         >>> import trine
         >>> trine.masked.normalize(trine.tensor([3., 9., 4.]), 2, 0, mask=trine.tensor([True, False, True]))
-        tensor([0.6, 0. , 0.8])
+        tensor([0.6000, 0.0000, 0.8000])
     """
     length = norm(input, ord, dim, keepdim=True, dtype=dtype, mask=mask)
     return arithmetic.div(_filled(input, mask, 0), arithmetic.maximum(length, length.new_full((), eps)))
@@ -296,7 +296,7 @@ def softmax(input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor
     Example:
         >>> import trine
         >>> trine.masked.softmax(trine.tensor([1., 9., 1.]), 0, mask=trine.tensor([True, False, True]))
-        tensor([0.5, 0. , 0.5])
+        tensor([0.5000, 0.0000, 0.5000])
     """
     return activation.softmax(_filled(input, mask, _lowest(input.dtype)), dim, dtype=dtype or input.dtype)
 
@@ -307,7 +307,7 @@ def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None, mask: Te
     Example:
         >>> import trine
         >>> trine.masked.log_softmax(trine.tensor([1., 9.]), 0, mask=trine.tensor([True, False]))
-        tensor([  0., -inf])
+        tensor([0., -inf])
     """
     return activation.log_softmax(_filled(input, mask, _lowest(input.dtype)), dim, dtype=dtype or input.dtype)
 
@@ -318,7 +318,7 @@ def softmin(input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor
     Example:
         >>> import trine
         >>> trine.masked.softmin(trine.tensor([1., 0., 1.]), 0, mask=trine.tensor([True, False, True]))
-        tensor([0.5, 0. , 0.5])
+        tensor([0.5000, 0.0000, 0.5000])
     """
     return activation.softmin(_filled(input, mask, _highest(input.dtype)), dim, dtype=dtype or input.dtype)
 

@@ -98,7 +98,7 @@ def layer_norm(
     Example:
         >>> import trine
         >>> trine.nn.functional.layer_norm(trine.tensor([[1., 3.]]), (2,))
-        tensor([[-1.,  1.]])
+        tensor([[-1.0000,  1.0000]])
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     result: Tensor = record(_layer_norm, _operands(input, weight, bias), shape, float(eps), weight is not None, bias is not None)
@@ -238,8 +238,8 @@ def batch_norm(
     Example:
         >>> import trine
         >>> trine.nn.functional.batch_norm(trine.tensor([[1.], [3.]]), None, None, training=True)
-        tensor([[-1.],
-                [ 1.]])
+        tensor([[-1.0000],
+                [ 1.0000]])
     """
     flags = (float(eps), weight is not None, bias is not None)
     if 0 in input.shape and (training or input.dim() < 2):  # nothing to measure: the running statistics stay
@@ -296,7 +296,7 @@ def instance_norm(
     Example:
         >>> import trine
         >>> trine.nn.functional.instance_norm(trine.tensor([[[1., 3.]]]))
-        tensor([[[-1.,  1.]]])
+        tensor([[[-1.0000,  1.0000]]])
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
@@ -331,7 +331,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     Example:
         >>> import trine
         >>> trine.nn.functional.group_norm(trine.tensor([[1., 3.]]), 1)
-        tensor([[-1.,  1.]])
+        tensor([[-1.0000,  1.0000]])
     """
     flags = (num_groups, float(eps), weight is not None, bias is not None)
     result: Tensor = record(_group_norm, _operands(input, weight, bias), *flags)
@@ -351,7 +351,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
     Example:
         >>> import trine
         >>> trine.nn.functional.normalize(trine.tensor([[3., 4.]]))
-        tensor([[0.6, 0.8]])
+        tensor([[0.6000, 0.8000]])
     """
     from trine.ops.arguments import hashable_dim, write_out
 
@@ -377,7 +377,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     Example:
         >>> import trine
         >>> trine.nn.functional.local_response_norm(trine.ones(1, 1, 1), 1, alpha=3.0, beta=0.5)
-        tensor([[[0.5]]])
+        tensor([[[0.5000]]])
     """
     if 0 in input.shape and input.dim() > 2:
         return input
@@ -407,7 +407,7 @@ def cross_map_lrn(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0
     Example:
         >>> import trine
         >>> trine.ops.normalization.cross_map_lrn(trine.ones(1, 1, 1, 1), 1, alpha=3.0, beta=0.5)
-        tensor([[[[0.5]]]])
+        tensor([[[[0.5000]]]])
     """
     result: Tensor = record(_cross_map_lrn, (input,), int(size), float(alpha), float(beta), float(k))
     return result

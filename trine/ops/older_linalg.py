@@ -46,7 +46,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = Non
     Example:
         >>> import trine
         >>> trine.cholesky_inverse(trine.tensor([[2.]]))
-        tensor([[0.25]])
+        tensor([[0.2500]])
     """
     return write_out(record(_cholesky_inverse, (L,), bool(upper)), out)
 

@@ -143,8 +143,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | N
     Example:
         >>> import trine
         >>> trine.renorm(trine.tensor([[3., 4.], [0.3, 0.4]]), 2, 0, 1)
-        tensor([[0.6, 0.8],
-                [0.3, 0.4]])
+        tensor([[0.6000, 0.8000],
+                [0.3000, 0.4000]])
     """
     if p <= 0 or maxnorm < 0 or input.dim() < 2:
         received = f"p {p}, maxnorm {maxnorm}, shape {tuple(input.shape)}"

@@ -204,7 +204,7 @@ def quantile(
     Example:
         >>> import trine
         >>> trine.quantile(trine.tensor([1., 2., 3., 4.]), 0.5)
-        tensor(2.5)
+        tensor(2.5000)
     """
     return _quantiles("quantile", input, q, dim, keepdim, interpolation, False, out)
 

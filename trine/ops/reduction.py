@@ -129,7 +129,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType 
     Example:
         >>> import trine
         >>> trine.mean(trine.tensor([[1., 2.], [3., 5.]]), dim=1)
-        tensor([1.5, 4. ])
+        tensor([1.5000, 4.0000])
     """
     result: Tensor = record(_mean, (input,), hashable_dim(dim), keepdim, dtype)
     return result if out is None else write_out(result, out)
@@ -150,7 +150,7 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTy
     Example:
         >>> import trine
         >>> trine.nanmean(trine.tensor([1.0, float('nan'), 2.0]))
-        tensor(1.5)
+        tensor(1.5000)
     """
     return write_out(record(_nanmean, (input,), hashable_dim(dim), keepdim, dtype), out)
 

@@ -304,6 +304,6 @@ def upsample_bilinear(
     Example:
         >>> import trine
         >>> trine.nn.functional.upsample_bilinear(trine.tensor([[[[1., 2.]]]]), (1, 3))
-        tensor([[[[1. , 1.5, 2. ]]]])
+        tensor([[[[1.0000, 1.5000, 2.0000]]]])
     """
     return interpolate(input, size, scale_factor, "bilinear", True)

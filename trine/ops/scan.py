@@ -126,6 +126,6 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
     Example:
         >>> import trine
         >>> trine.logcumsumexp(trine.tensor([0., 0.]), dim=0)
-        tensor([0.    , 0.6931])
+        tensor([0.0000, 0.6931])
     """
     return write_out(record(_logcumsumexp, (input,), dim), out)

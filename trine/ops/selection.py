@@ -39,7 +39,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     Example:
         >>> import trine
         >>> trine.clamp(trine.tensor([-2., 0.5, 3.]), min=-1, max=1)
-        tensor([-1. ,  0.5,  1. ])
+        tensor([-1.0000,  0.5000,  1.0000])
     """
     if min is None and max is None:
         raise ArgumentError(message("clamp: no bound", received="min=None, max=None", expected="at least one of min and max"))
@@ -121,7 +121,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
     Example:
         >>> import trine
         >>> trine.lerp(trine.tensor([0., 10.]), trine.tensor([10., 20.]), 0.25)
-        tensor([ 2.5, 12.5])
+        tensor([ 2.5000, 12.5000])
     """
     return write_out(record(_lerp, (input, end, weight)), out)
 

@@ -43,8 +43,8 @@ def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.linalg.inv(trine.tensor([[2., 0.], [0., 4.]]))
-        tensor([[0.5 , 0.  ],
-                [0.  , 0.25]])
+        tensor([[0.5000, 0.0000],
+                [0.0000, 0.2500]])
     """
     return write_out(raised_now(record(_inv, (A,), True)), out)
 
@@ -55,7 +55,7 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     Example:
         >>> import trine
         >>> trine.inverse(trine.tensor([[2.]]))
-        tensor([[0.5]])
+        tensor([[0.5000]])
     """
     return inv(input, out=out)
 
@@ -109,7 +109,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
     Example:
         >>> import trine
         >>> trine.linalg.solve(trine.tensor([[2., 0.], [0., 4.]]), trine.tensor([2., 2.]))
-        tensor([1. , 0.5])
+        tensor([1.0000, 0.5000])
     """
     return write_out(raised_now(record(_solve, (A, B), left, True)), out)
 
@@ -187,7 +187,7 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
     Example:
         >>> import trine
         >>> trine.linalg.pinv(trine.tensor([[1.], [1.]]))
-        tensor([[0.5, 0.5]])
+        tensor([[0.5000, 0.5000]])
     """
     absolute, relative, given = given_tolerances(atol, rcond if rtol is None else rtol)
     return write_out(record(_pinv, (A, absolute, relative), given, hermitian), out)
@@ -199,7 +199,7 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     Example:
         >>> import trine
         >>> trine.pinverse(trine.tensor([[2.]]))
-        tensor([[0.5]])
+        tensor([[0.5000]])
     """
     return pinv(input, rtol=rcond)
 

@@ -23,32 +23,30 @@ def _unary(name: str, builder: Callable[[Node], Node], text: str, example: str, 
     return unary(name, in_double(builder), text, example, result, __name__)
 
 
-i0 = _unary("i0", bessel.i0, "Return the modified Bessel function of the first kind of order 0.", "[0.0, 1.0]", "[1.    , 1.2661]")
-i0e = _unary("i0e", bessel.i0e, "Return ``exp(-abs(input)) * i0(input)``.", "[0.0, 1.0]", "[1.    , 0.4658]")
-i1 = _unary("i1", bessel.i1, "Return the modified Bessel function of the first kind of order 1.", "[0.0, 1.0]", "[0.    , 0.5652]")
-i1e = _unary("i1e", bessel.i1e, "Return ``exp(-abs(input)) * i1(input)``.", "[0.0, 1.0]", "[0.    , 0.2079]")
-modified_bessel_i0 = _unary("modified_bessel_i0", bessel.i0, "Return `i0`.", "[0.0, 1.0]", "[1.    , 1.2661]")
-modified_bessel_i1 = _unary("modified_bessel_i1", bessel.i1, "Return `i1`.", "[0.0, 1.0]", "[0.    , 0.5652]")
+i0 = _unary("i0", bessel.i0, "Return the modified Bessel function of the first kind of order 0.", "[0.0, 1.0]", "[1.0000, 1.2661]")
+i0e = _unary("i0e", bessel.i0e, "Return ``exp(-abs(input)) * i0(input)``.", "[0.0, 1.0]", "[1.0000, 0.4658]")
+i1 = _unary("i1", bessel.i1, "Return the modified Bessel function of the first kind of order 1.", "[0.0, 1.0]", "[0.0000, 0.5652]")
+i1e = _unary("i1e", bessel.i1e, "Return ``exp(-abs(input)) * i1(input)``.", "[0.0, 1.0]", "[0.0000, 0.2079]")
+modified_bessel_i0 = _unary("modified_bessel_i0", bessel.i0, "Return `i0`.", "[0.0, 1.0]", "[1.0000, 1.2661]")
+modified_bessel_i1 = _unary("modified_bessel_i1", bessel.i1, "Return `i1`.", "[0.0, 1.0]", "[0.0000, 0.5652]")
 modified_bessel_k0 = _unary(
-    "modified_bessel_k0", bessel.k0, "Return the modified Bessel function of the second kind of order 0.", "[0.0, 1.0]", "[  inf, 0.421]"
+    "modified_bessel_k0", bessel.k0, "Return the modified Bessel function of the second kind of order 0.", "[0.0, 1.0]", "[   inf, 0.4210]"
 )
 modified_bessel_k1 = _unary(
     "modified_bessel_k1", bessel.k1, "Return the modified Bessel function of the second kind of order 1.", "[0.0, 1.0]", "[   inf, 0.6019]"
 )
-bessel_j0 = _unary("bessel_j0", bessel.j0, "Return the Bessel function of the first kind of order 0.", "[0.0, 1.0]", "[1.    , 0.7652]")
-bessel_j1 = _unary("bessel_j1", bessel.j1, "Return the Bessel function of the first kind of order 1.", "[0.0, 1.0]", "[0.    , 0.4401]")
+bessel_j0 = _unary("bessel_j0", bessel.j0, "Return the Bessel function of the first kind of order 0.", "[0.0, 1.0]", "[1.0000, 0.7652]")
+bessel_j1 = _unary("bessel_j1", bessel.j1, "Return the Bessel function of the first kind of order 1.", "[0.0, 1.0]", "[0.0000, 0.4401]")
 bessel_y0 = _unary("bessel_y0", bessel.y0, "Return the Bessel function of the second kind of order 0.", "[1.0, 2.0]", "[0.0883, 0.5104]")
-bessel_y1 = _unary("bessel_y1", bessel.y1, "Return the Bessel function of the second kind of order 1.", "[1.0, 2.0]", "[-0.7812, -0.107 ]")
-airy_ai = _unary("airy_ai", bessel.airy_ai, "Return the Airy function Ai.", "[0.0, 1.0]", "[0.355 , 0.1353]")
-erfcx = _unary("erfcx", normal.erfcx, "Return ``exp(input**2) * erfc(input)`` without overflow.", "[0.0, 1.0]", "[1.    , 0.4276]")
-ndtr = _unary("ndtr", normal.ndtr, "Return the standard normal distribution function.", "[0.0, 1.0]", "[0.5   , 0.8413]")
+bessel_y1 = _unary("bessel_y1", bessel.y1, "Return the Bessel function of the second kind of order 1.", "[1.0, 2.0]", "[-0.7812, -0.1070]")
+airy_ai = _unary("airy_ai", bessel.airy_ai, "Return the Airy function Ai.", "[0.0, 1.0]", "[0.3550, 0.1353]")
+erfcx = _unary("erfcx", normal.erfcx, "Return ``exp(input**2) * erfc(input)`` without overflow.", "[0.0, 1.0]", "[1.0000, 0.4276]")
+ndtr = _unary("ndtr", normal.ndtr, "Return the standard normal distribution function.", "[0.0, 1.0]", "[0.5000, 0.8413]")
 log_ndtr = _unary(
     "log_ndtr", normal.log_ndtr, "Return the logarithm of `ndtr`, exact far below 0 too.", "[0.0, -30.0]", "[  -0.6931, -454.3213]"
 )
-ndtri = _unary("ndtri", normal.ndtri, "Return the inverse of `ndtr`.", "[0.5, 0.975]", "[0.  , 1.96]")
-entr = _unary(
-    "entr", normal.entr, "Return ``-input * log(input)``: 0 at 0 and -inf below.", "[0.0, 0.5, 1.0]", "[ 0.    ,  0.3466, -0.    ]"
-)
+ndtri = _unary("ndtri", normal.ndtri, "Return the inverse of `ndtr`.", "[0.5, 0.975]", "[0.0000, 1.9600]")
+entr = _unary("entr", normal.entr, "Return ``-input * log(input)``: 0 at 0 and -inf below.", "[0.0, 0.5, 1.0]", "[0.0000, 0.3466, -0.0000]")
 
 
 def _scaled_unary(name: str, builder: Callable[[Node], Node], text: str, example: str, result: str) -> UnaryFunction:
@@ -77,7 +75,7 @@ scaled_modified_bessel_k1 = _scaled_unary(
     "scaled_modified_bessel_k1", bessel.k1e, "Return ``exp(input) * modified_bessel_k1(input)``.", "[1.0, 2.0]", "[1.6362, 1.0335]"
 )
 spherical_bessel_j0 = _scaled_unary(
-    "spherical_bessel_j0", bessel.spherical_j0, "Return ``sin(input) / input``, 1 at 0.", "[0.0, 1.0]", "[1.    , 0.8415]"
+    "spherical_bessel_j0", bessel.spherical_j0, "Return ``sin(input) / input``, 1 at 0.", "[0.0, 1.0]", "[1.0000, 0.8415]"
 )
 
 
@@ -129,7 +127,7 @@ xlog1py = _binary(
     _xlog1py,
     "Return ``input * log1p(other)``, and 0 where `input` is 0.",
     "trine.tensor([0., 1.]), trine.tensor([-1., 1.])",
-    "[0.    , 0.6931]",
+    "[0.0000, 0.6931]",
 )
 zeta = _binary(
     "zeta",
@@ -181,15 +179,15 @@ def _family(name: str, function: str, family: str, result: str, shifted: bool = 
     return _polynomial(name, _shifted(function) if shifted else _library(function), family, result)
 
 
-chebyshev_polynomial_t = _family("chebyshev_polynomial_t", "chebyshev_t", "Chebyshev T", "[-0.875,  7.   ]")
-chebyshev_polynomial_u = _family("chebyshev_polynomial_u", "chebyshev_u", "Chebyshev U", "[-0.75, 15.  ]")
-chebyshev_polynomial_v = _family("chebyshev_polynomial_v", "chebyshev_v", "Chebyshev V", "[-1.25, 11.  ]")
-chebyshev_polynomial_w = _family("chebyshev_polynomial_w", "chebyshev_w", "Chebyshev W", "[-0.25, 19.  ]")
-hermite_polynomial_h = _family("hermite_polynomial_h", "hermite_h", "physicists' Hermite", "[-1.75, 14.  ]")
-hermite_polynomial_he = _family("hermite_polynomial_he", "hermite_he", "probabilists' Hermite", "[-0.9375,  3.    ]")
-laguerre_polynomial_l = _family("laguerre_polynomial_l", "laguerre_l", "Laguerre", "[ 0.5312, -1.    ]")
-legendre_polynomial_p = _family("legendre_polynomial_p", "legendre_p", "Legendre", "[-0.4062,  5.5   ]")
-shifted_chebyshev_polynomial_t = _family("shifted_chebyshev_polynomial_t", "chebyshev_t", "shifted Chebyshev T", "[-0.5, 17. ]", True)
+chebyshev_polynomial_t = _family("chebyshev_polynomial_t", "chebyshev_t", "Chebyshev T", "[-0.8750,  7.0000]")
+chebyshev_polynomial_u = _family("chebyshev_polynomial_u", "chebyshev_u", "Chebyshev U", "[-0.7500, 15.0000]")
+chebyshev_polynomial_v = _family("chebyshev_polynomial_v", "chebyshev_v", "Chebyshev V", "[-1.2500, 11.0000]")
+chebyshev_polynomial_w = _family("chebyshev_polynomial_w", "chebyshev_w", "Chebyshev W", "[-0.2500, 19.0000]")
+hermite_polynomial_h = _family("hermite_polynomial_h", "hermite_h", "physicists' Hermite", "[-1.7500, 14.0000]")
+hermite_polynomial_he = _family("hermite_polynomial_he", "hermite_he", "probabilists' Hermite", "[-0.9375,  3.0000]")
+laguerre_polynomial_l = _family("laguerre_polynomial_l", "laguerre_l", "Laguerre", "[ 0.5312, -1.0000]")
+legendre_polynomial_p = _family("legendre_polynomial_p", "legendre_p", "Legendre", "[-0.4062,  5.5000]")
+shifted_chebyshev_polynomial_t = _family("shifted_chebyshev_polynomial_t", "chebyshev_t", "shifted Chebyshev T", "[-0.5000, 17.0000]", True)
 shifted_chebyshev_polynomial_u = _family("shifted_chebyshev_polynomial_u", "chebyshev_u", "shifted Chebyshev U", "[ 0., 35.]", True)
 shifted_chebyshev_polynomial_v = _family("shifted_chebyshev_polynomial_v", "chebyshev_v", "shifted Chebyshev V", "[ 1., 29.]", True)
 shifted_chebyshev_polynomial_w = _family("shifted_chebyshev_polynomial_w", "chebyshev_w", "shifted Chebyshev W", "[-1., 41.]", True)

@@ -85,7 +85,7 @@ def std(
     Example:
         >>> import trine
         >>> trine.std(trine.tensor([1., 2., 3., 4.]), correction=0)
-        tensor(1.118)
+        tensor(1.1180)
     """
     axes, divisor = _spread_arguments(dim, unbiased, correction)
     return write_out(record(_var, (input,), axes, divisor, keepdim, True), out)

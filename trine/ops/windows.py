@@ -72,7 +72,7 @@ def bartlett(
     Example:
         >>> import trine
         >>> trine.signal.windows.bartlett(5)
-        tensor([0. , 0.5, 1. , 0.5, 0. ])
+        tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
     """
     return _window("bartlett", M, sym, _triangle, dtype, device, requires_grad)
 
@@ -98,7 +98,7 @@ def cosine(
     Example:
         >>> import trine
         >>> trine.signal.windows.cosine(3)
-        tensor([0.5, 1. , 0.5])
+        tensor([0.5000, 1.0000, 0.5000])
     """
 
     def shape(n: Values, last: int) -> Values:
@@ -213,7 +213,7 @@ def hamming(
     Example:
         >>> import trine
         >>> trine.signal.windows.hamming(3)
-        tensor([0.08, 1.  , 0.08])
+        tensor([0.0800, 1.0000, 0.0800])
     """
     return _window("hamming", M, sym, _cosines(HAMMING), dtype, device, requires_grad)
 
@@ -278,7 +278,7 @@ def bartlett_window(
     Example:
         >>> import trine
         >>> trine.bartlett_window(4)
-        tensor([0. , 0.5, 1. , 0.5])
+        tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
     return _window("bartlett_window", window_length, not periodic, _triangle, dtype, device, requires_grad)
 
@@ -306,7 +306,7 @@ def hamming_window(
     Example:
         >>> import trine
         >>> trine.hamming_window(2)
-        tensor([0.08, 1.  ])
+        tensor([0.0800, 1.0000])
     """
     return _window("hamming_window", window_length, not periodic, _cosines((alpha, beta)), dtype, device, requires_grad)
 
@@ -320,7 +320,7 @@ def hann_window(
     Example:
         >>> import trine
         >>> trine.hann_window(4)
-        tensor([0. , 0.5, 1. , 0.5])
+        tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
     return _window("hann_window", window_length, not periodic, _cosines(HANN), dtype, device, requires_grad)
 

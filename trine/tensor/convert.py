@@ -20,9 +20,14 @@ from trine.tensor.view_layout import VIEW_LAYOUTS, layout_of
 
 
 class Defaults:
-    """Process-wide defaults: the dtype of Python floats."""
+    """Process-wide defaults: the dtype of Python floats, and that of Python complex numbers."""
 
     dtype: DType = dtypes.float32
+
+    @property
+    def complex_dtype(self) -> DType:
+        """The dtype of Python complex numbers: twice the floating-point one (never below complex64)."""
+        return dtypes.complex128 if self.dtype is dtypes.float64 else dtypes.complex64
 
 
 defaults = Defaults()
@@ -131,7 +136,7 @@ def _array_of(data: Any, dtype: DType | None) -> tuple[np.ndarray[Any, Any], DTy
         raise DTypeError(message("tensor: data is not numeric", received=_describe(data), expected=expected))
     found = _dtype_of(array)
     if not typed:
-        found = {"f": defaults.dtype, "i": dtypes.int64, "u": dtypes.int64, "c": dtypes.complex64}.get(found.code, found)
+        found = {"f": defaults.dtype, "i": dtypes.int64, "u": dtypes.int64, "c": defaults.complex_dtype}.get(found.code, found)
         if array.size == 0 and not isinstance(data, np.ndarray):
             found = defaults.dtype
     dtype = dtype or found

@@ -410,7 +410,10 @@ class Tensor(Handle):
         return (self[i] for i in range(self._meta.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        if not isinstance(value, Tensor | int | float | complex | np.generic):
+            raise DTypeError(message("in: not an element of a tensor", received=type(value).__name__, expected="a tensor or a number"))
+        equal: Any = self == value
+        return bool(equal.any())
 
     def __hash__(self) -> int:
         return id(self)
@@ -421,7 +424,12 @@ class Tensor(Handle):
         return format_tensor(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and not self._meta.shape else repr(self)
+        if not self._meta.shape:
+            return format(self.item(), spec)
+        if spec:
+            received = f"{spec!r} and a tensor of shape {self._meta.shape}"
+            raise DTypeError(message("format: a specification is for one number", received=received, fix="format its elements"))
+        return repr(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not is_leaf(self):

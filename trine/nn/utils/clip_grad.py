@@ -71,7 +71,7 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
     >>> p = trine.nn.Parameter(trine.ones(1)); p.grad = trine.tensor([8.0])
     >>> trine.nn.utils.clip_grads_with_norm_([p], 2.0, trine.tensor(8.0))
     >>> p.grad
-    tensor([2.])
+    tensor([2.0000])
     """
     gradients = [p.grad for p in _list(parameters) if p.grad is not None]
     if not gradients:
@@ -102,7 +102,7 @@ def clip_grad_norm_(
     >>> trine.nn.utils.clip_grad_norm_([p], 1.0)
     tensor(5.)
     >>> p.grad
-    tensor([0.6, 0.8])
+    tensor([0.6000, 0.8000])
     """
     found = _list(parameters)
     total = get_total_norm([p.grad for p in found if p.grad is not None], norm_type, error_if_nonfinite, foreach)
