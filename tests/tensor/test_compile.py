@@ -379,3 +379,48 @@ def test_calls_inside_and_many_kinds_of_arguments() -> None:
         x = draw(size)
         np.testing.assert_allclose(outer(x).numpy(), (x.tanh() * 2).numpy(), rtol=1e-6)
     assert outer._num_captures <= 64
+
+
+def test_the_steps_of_several_optimizers_go_on_together() -> None:
+    def run(compiled: bool) -> list[Any]:
+        first, second = nn.Parameter(trine.ones(3)), nn.Parameter(trine.ones(3))
+        optimizers = [trine.optim.Adam([first], lr=0.1), trine.optim.Adam([second], lr=0.1)]
+
+        def step(x: Any) -> Any:
+            loss = ((first + second) * x).sum()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            return loss.detach()
+
+        function = trine.compile(step) if compiled else step
+        losses = []
+        for number in range(6):
+            losses.append(function(trine.ones(3)).item())
+            if number == 3:  # the second step is made of other updates from now on, when the first has gone on already
+                optimizers[1].param_groups[0]["amsgrad"] = True
+        return [losses, first.tolist(), second.tolist(), *(o.state[p]["step"] for o, p in zip(optimizers, (first, second), strict=True))]
+
+    found = run(True)
+    assert found == run(False) and found[-2:] == [6, 6]
+
+
+def test_hooks_around_a_step_are_called() -> None:
+    weight, calls = nn.Parameter(trine.ones(2)), []
+    optimizer = trine.optim.SGD([weight], lr=0.1)
+
+    @trine.compile
+    def step(x: Any) -> None:
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(trine.ones(2))
+    handle = optimizer.register_step_post_hook(lambda *_: calls.append(1))
+    step(trine.ones(2)), step(trine.ones(2))
+    handle.remove()
+    assert len(calls) == 2
+    np.testing.assert_allclose(weight.tolist(), [0.5, 0.5], rtol=1e-6)

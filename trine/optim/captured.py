@@ -23,6 +23,7 @@ class CapturedStep:
         self.state = optimizer.state
         self.updates: list[Any] = []
         self.coefficients: list[float] = []
+        self._before: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def add(self, update: Any, coefficients: Sequence[float]) -> None:
         """Note an update that was recorded: what it is made of, and its operands."""
@@ -35,19 +36,31 @@ class CapturedStep:
         Returns None, with nothing changed, if the step would be made of other updates.
         """
         optimizer = self.optimizer
-        if optimizer.state is not self.state:
+        if optimizer.state is not self.state or optimizer.has_step_hooks():
             return None
-        kept = [(optimizer.state[p], {k: optimizer.state[p].get(k) for k in optimizer.start}) for _, params in self.groups for p in params]
         found = CapturedStep(optimizer, self.groups)
+        if optimizer.start:
+            states = [optimizer.state[p] for _, params in self.groups for p in params]
+            if not all([name in state for state in states for name in optimizer.start]):
+                return None
+            self._before = [(state, {name: state[name] for name in optimizer.start}) for state in states]
         optimizer._replayed = found
         try:
             for group, params in self.groups:
-                optimizer._update(group, params)
+                if params:
+                    optimizer._update(group, params)
+        except BaseException:
+            self.back()
+            raise
         finally:
             optimizer._replayed = None
         if found.updates == self.updates:
             optimizer._opt_called = True
             return found.coefficients
-        for state, numbers in kept:
-            state.update(numbers)
+        self.back()
         return None
+
+    def back(self) -> None:
+        """Undo the last `again`."""
+        for state, numbers in self._before:
+            state.update(numbers)

@@ -255,6 +255,10 @@ class Optimizer:
 
     # --- hooks ----------------------------------------------------------------------------------------------------------------------
 
+    def has_step_hooks(self) -> bool:
+        """Return whether a hook is called before or after each step."""
+        return bool(self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _step_pre_hooks or _step_post_hooks)
+
     def register_step_pre_hook(self, hook: Hook) -> HookHandle:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)`` (args begin with the optimizer)."""
         return HookHandle(self._optimizer_step_pre_hooks, hook)
@@ -325,7 +329,7 @@ def _whole_step(step: F) -> F:
             self._stepping = False
         if local.capture is None:
             flush()
-        elif local.capture.optimizers[-1:] != [getattr(self, "_captured", None)] or self._optimizer_step_pre_hooks or _step_pre_hooks:
+        elif local.capture.optimizers[-1:] != [getattr(self, "_captured", None)] or self.has_step_hooks():
             local.capture.give_up(f"the step of {type(self).__name__} is more than an update of its parameters")
         return result
 

@@ -70,12 +70,13 @@ class SGD(RecordedOptimizer):
         return number(group["lr"]), number(group["momentum"]), number(group["dampening"]), number(group["weight_decay"])
 
     def _update(self, group: Group, params: Sequence[Tensor]) -> None:
-        # a momentum buffer of zeros gives the same first step, unless dampening shortens the gradient
-        dampened = group["momentum"] != 0 and group["dampening"] != 0
-        is_fresh = [bool(dampened and self.state[p].get("momentum_buffer") is None) for p in params]
+        fresh: list[Tensor] = []
+        if group["momentum"] != 0 and group["dampening"] != 0:
+            # a momentum buffer of zeros gives the same first step, unless dampening shortens the gradient
+            fresh = [p for p in params if self.state[p].get("momentum_buffer") is None]
+        others = [p for p in params if not any(p is f for f in fresh)] if fresh else params
         flags, coefficients, through = self.flags(group), self.coefficients(group, {}), bool(group["differentiable"])
-        for first in (True, False):
-            members = [p for p, fresh in zip(params, is_fresh, strict=True) if fresh is first]
+        for members, first in ((fresh, True), (others, False)):
             if members:
                 names = [self._prepare(group, p) for p in members][0]
                 self._apply(flags._replace(first=first), members, names, coefficients, through)

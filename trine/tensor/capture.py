@@ -1,25 +1,21 @@
-"""Capturing a function: the recording that one call makes, and replaying it without Python.
+"""Capturing a function: what one call records, and where a replay (`trine.tensor.replay`) finds all that it begins with.
 
-While a function is captured nothing is run, so that all it records is one path of the automaton. A replay goes to the end of that path
-at once: it fills in the tensors that the path begins with, the run-time scalars, and hands the results to whom they belong.
+While a function is captured nothing is run, so that all it records is one path of the automaton.
 """
 
 from __future__ import annotations
 
-import sys
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from trine import engines, tree
+from trine import tree
 from trine.errors import UnsupportedError, message
 from trine.tensor import execution, recorder
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Trace, held_back, local
-from trine.tensor.state import Meta, State, user_source
-
-Reference = Callable[[], Any]  # a weak one
+from trine.tensor.replay import ARGUMENT, GRADIENT, MEMORY, TENSOR, Capture, Constant, Leaf, Reference, Source, Written
+from trine.tensor.state import Meta, user_source
 
 
 class Capturing:
@@ -58,241 +54,6 @@ class Capturing:
             self.touched[id(tensor)] = (tensor, tensor._grad)
             if accumulates:
                 self.accumulated.add(id(tensor))
-
-
-ARGUMENT, TENSOR, GRADIENT, MEMORY = range(4)
-
-
-class Source(NamedTuple):
-    """Where a replay finds a tensor: kind ARGUMENT (number), TENSOR (what a weak reference names), GRADIENT (of that), or MEMORY (of that,
-    as a tensor that does not require grad)."""
-
-    kind: int
-    of: Any
-
-    def find(self, arguments: Sequence[Any]) -> Any:
-        """Return the tensor, or None."""
-        if self.kind == ARGUMENT:
-            return arguments[self.of]
-        tensor = self.of()
-        if tensor is None or self.kind == TENSOR:
-            return tensor
-        if self.kind == GRADIENT:
-            return tensor._grad
-        meta = tensor._meta
-        return None if tensor._buffer is None else execution.concrete(tensor._buffer, Meta.of(meta.shape, meta.dtype))
-
-
-class Leaf(NamedTuple):
-    """A tensor that the path begins with: its slot, its place among the memories, what it must be, and where it is found."""
-
-    slot: int
-    position: int
-    meta: Meta
-    source: Source
-
-
-class Written(NamedTuple):
-    """A tensor that gets another value: its slot at the end, its new Meta, where it is found, and its memory's place (or -1)."""
-
-    slot: int
-    meta: Meta
-    source: Source
-    position: int
-
-
-class KnownPlan(NamedTuple):
-    """A plan that replays run at once: for which donations and engine, and which outputs are the written tensors and the new ones."""
-
-    donations: list[tuple[int, int]]
-    engine: Any
-    executable: Any
-    written: list[int]
-    new: list[tuple[int, int, Meta]]
-
-
-IMPOSSIBLE = object()
-"""What `Capture.replay` returns when it could not be done."""
-
-
-@dataclass(slots=True)
-class Capture:
-    """What one call recorded.
-
-    Attributes:
-        end: the State at its end. num_memories: distinct memories of the leaves. later_leaves: slots that are leaves of gradients because
-            they were written: slot -> number in `written`.
-        scalars: run-time scalars; draws: (place, generator, words) of those that are drawn anew;
-        optimizers: (place, number, a step of an optimizer) of those that an optimizer computes.
-        gradients: (tensor, slot of its new gradient, or -1 for none); had_gradients: (tensor, whether it has to have a gradient); both by
-            weak references.
-        slots: of all that it computes. plan: what the last replay ran.
-        structure, results: what is returned: a slot and Meta for a new tensor, a Source, or a constant. metas: slot -> Meta of new tensors.
-    """
-
-    end: State
-    leaves: list[Leaf]
-    num_memories: int
-    written: list[Written]
-    later_leaves: dict[int, int]
-    scalars: list[float | int]
-    draws: list[tuple[int, Any, int]]
-    optimizers: list[tuple[int, int, Any]]
-    gradients: list[tuple[Reference, int]]
-    had_gradients: list[tuple[Reference, bool]]
-    structure: tree.Structure
-    results: list[Any]
-    metas: dict[int, Meta]
-
-    slots: tuple[int, ...] = ()
-    plan: KnownPlan | None = None
-
-    def __post_init__(self) -> None:
-        self.slots = tuple(sorted({w.slot for w in self.written} | self.metas.keys()))
-
-    def is_alive(self) -> bool:
-        """Return whether all that it begins with is still there."""
-        return not any(leaf.source.kind != ARGUMENT and leaf.source.of() is None for leaf in self.leaves)
-
-    def replay(self, arguments: Sequence[Any]) -> Any:
-        """Do what the call did, for other arguments; return the result, or `IMPOSSIBLE` with nothing done. Nothing must be pending."""
-        for reference, had in self.had_gradients:
-            tensor = reference()
-            if tensor is None or (tensor._grad is not None) is not had:
-                return IMPOSSIBLE
-        memories: list[Any] = [None] * self.num_memories
-        found = []
-        for _, position, meta, (kind, of) in self.leaves:
-            if kind == ARGUMENT:
-                tensor = arguments[of]
-            elif kind == TENSOR:
-                tensor = of()
-            else:
-                tensor = Source(kind, of).find(arguments)
-            if tensor is None or tensor._meta is not meta or tensor._hooks:
-                return IMPOSSIBLE
-            buffer, group = tensor._buffer, tensor._alias
-            if buffer is None or (group is not None and tensor._alias_version != group.version):
-                return IMPOSSIBLE
-            known = memories[position]
-            if known is None:
-                memories[position] = buffer
-            elif known is not buffer:
-                return IMPOSSIBLE
-            found.append(tensor)
-        if len(set(map(id, memories))) != self.num_memories:
-            return IMPOSSIBLE
-        targets = [w.source.find(arguments) for w in self.written]
-        if not all(map(_leaves_group, targets)):
-            return IMPOSSIBLE
-        scalars = self.scalars
-        if self.optimizers or self.draws:
-            scalars = scalars.copy()
-            for place, number, step in self.optimizers:
-                values = step.again()
-                if values is None:
-                    return IMPOSSIBLE
-                scalars[place : place + number] = values
-            for place, generator, words in self.draws:
-                scalars[place : place + 2] = (generator.seed_operand, generator.reserve(words))
-        new = self._run(targets, memories, scalars)
-        if new is None:
-            buffer = known = None  # memory that nobody else holds is written in place
-            self._enter(local.trace, found, memories, scalars)
-            memories.clear()
-            new = self._hand_out(local.trace, targets)
-            recorder.flush()
-        returned = [new[r[0]] if type(r) is tuple else r.find(arguments) if type(r) is Source else r.value for r in self.results]
-        return returned[0] if self.structure.kind is None else tree.unflatten(self.structure, returned)
-
-    def _run(self, targets: list[Any], memories: list[Any], scalars: list[float | int]) -> dict[int, Any] | None:
-        """Run a known plan, without a recording, and hand out its results; None where that is not possible."""
-        donations = []
-        for (slot, _, _, position), tensor in zip(self.written, targets, strict=True):
-            if position >= 0:
-                buffer = tensor._buffer
-                # held by the tensor, `memories`, `buffer` and the argument of getrefcount
-                if not buffer.readonly and (buffer.external or sys.getrefcount(buffer) <= 4):
-                    donations.append((slot, position))
-        plan = self.plan
-        if plan is None or plan.donations != donations or plan.engine != engines.current_key():
-            plan = self.plan = self._find_plan(donations)
-        if plan is None or local.profiler is not None:
-            return None
-        outputs: list[Any] = []
-        interrupt: BaseException | None = None
-        try:
-            plan.executable.run(memories, scalars, outputs)
-        except BaseException as error:  # what has been run is handed over before an interrupt goes on
-            if isinstance(error, Exception) or not outputs:
-                raise
-            interrupt = error
-        for position, (_, meta, _, _), tensor in zip(plan.written, self.written, targets, strict=True):
-            tensor._trace, tensor._slot, tensor._meta, tensor._fragment = None, -1, meta, None
-            tensor._buffer = outputs[position]
-            tensor._version += 1
-        new = {slot: execution.concrete(outputs[position], meta) for slot, position, meta in plan.new}
-        if self.gradients:
-            self._set_gradients(new)
-        if interrupt is not None:
-            raise interrupt
-        return new
-
-    def _find_plan(self, donations: list[tuple[int, int]]) -> KnownPlan | None:
-        engine = engines.current_key()
-        entry = self.end.plans.get((self.slots, tuple(sorted(donations)), (), engine))
-        if entry is None or entry.spec is not None or entry.freed_slots:
-            return None
-        value_of = dict(zip(entry.slots, entry.positions, strict=True))
-        new = [(slot, value_of[slot], meta) for slot, meta in self.metas.items()]
-        return KnownPlan(donations, engine, entry.executable, [value_of[w.slot] for w in self.written], new)
-
-    def _enter(self, trace: Trace, found: list[Any], memories: list[Any], scalars: list[float | int]) -> None:
-        """Fill an empty recording with what it begins with."""
-        leaf_tensors = trace.leaf_tensors
-        for (slot, _, _, _), tensor in zip(self.leaves, found, strict=True):
-            leaf_tensors[slot] = tensor
-            tensor._trace, tensor._slot = trace, slot
-        trace.leaves += memories
-        trace._positions.update({id(buffer): i for i, buffer in enumerate(memories)})
-        trace.scalars += scalars
-        trace.state = self.end
-
-    def _hand_out(self, trace: Trace, targets: list[Any]) -> dict[int, Any]:
-        """Give written tensors and gradients their places in the recording; return slot -> new tensor of the results."""
-        for (slot, meta, _, position), tensor in zip(self.written, targets, strict=True):
-            if position >= 0:
-                trace.donors[id(tensor)] = position
-            tensor._trace, tensor._slot, tensor._meta, tensor._buffer, tensor._fragment = trace, slot, meta, None, None
-            tensor._version += 1
-            trace.hold(tensor)
-        for slot, number in self.later_leaves.items():
-            trace.leaf_tensors[slot] = targets[number]
-        new = {slot: trace.result(slot, meta) for slot, meta in self.metas.items()}
-        self._set_gradients(new)
-        return new
-
-    def _set_gradients(self, new: dict[int, Any]) -> None:
-        for reference, slot in self.gradients:
-            tensor = reference()
-            if tensor is not None:
-                tensor._grad = new[slot] if slot >= 0 else None
-
-
-def _leaves_group(tensor: Any) -> bool:
-    """Let a tensor that is about to be written forget its group; return whether no other tensor shares its memory."""
-    group = tensor._alias
-    if group is not None:
-        if not group.is_sole(tensor):
-            return False
-        tensor._alias = None
-    return True
-
-
-class Constant(NamedTuple):
-    """A value that is returned as it is."""
-
-    value: Any
 
 
 def capture(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arguments: Sequence[Any], is_strict: bool) -> tuple[Any, Any]:

@@ -11,10 +11,11 @@ from typing import Any
 
 from trine import config, tree
 from trine.errors import ArgumentError, DTypeError, message
-from trine.tensor.capture import IMPOSSIBLE, Capture, capture
+from trine.tensor.capture import capture
 from trine.tensor.guards import Guards, is_plain
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import flush, local
+from trine.tensor.replay import IMPOSSIBLE, Capture
 
 MAX_CAPTURES = 64
 """Captures that a function keeps; the one used least recently goes first."""

@@ -42,14 +42,14 @@ class _Mode:
     """A context manager and decorator with a fixed mode."""
 
     mode: bool
-
-    def __init__(self, function: Callable[..., Any] | None = None) -> None:
-        self._before: list[bool] = []
+    _before: list[bool]
 
     def __new__(cls, function: Callable[..., Any] | None = None, *_: Any) -> Any:
-        if callable(function):
+        if function is not None and callable(function):
             return _decorate(cls.mode, function)
-        return super().__new__(cls)
+        made = object.__new__(cls)
+        made._before = []
+        return made
 
     def __enter__(self) -> None:
         before = local.grad_enabled
@@ -91,10 +91,10 @@ class inference_mode(no_grad):
     """The same as `no_grad` (recorded programs keep nothing for gradients either way)."""
 
     def __new__(cls, mode: Any = True) -> Any:
-        if callable(mode):
+        if mode is not True and callable(mode):
             return _decorate(False, mode)
         made = object.__new__(cls)
-        made.mode = not mode
+        made.mode, made._before = not mode, []
         return made
 
 

@@ -225,8 +225,12 @@ def set_grad_enabled(enabled: bool) -> bool:
     before = local.grad_enabled
     if enabled != before:
         trace = local.trace
-        key = (GRAD_MODE, enabled)
-        state = trace.state.find(key) or trace.advance(key, (), enabled)
+        state = trace.state
+        if state.parent is None:  # nothing is recorded yet
+            state = automaton.root(enabled, type(state.next) is not dict)
+        else:
+            key = (GRAD_MODE, enabled)
+            state = state.find(key) or trace.advance(key, (), enabled)
         local.grad_enabled, trace.state = enabled, state  # together: an interrupt comes only after a call
     return before
 
