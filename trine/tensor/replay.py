@@ -167,7 +167,7 @@ class Capture:
         return found if len(set(map(id, memories))) == self.num_memories else None
 
     def next_scalars(self) -> list[float | int] | None:
-        """Take random numbers and optimizers one step on and return the run-time scalars; None, with nothing done, if that is impossible."""
+        """Take random numbers and optimizers a step on and return the run-time scalars; None, with nothing done, if that is impossible."""
         scalars = self.scalars.copy()
         for number, (place, count, step) in enumerate(self.optimizers):
             values = step.again()
@@ -186,7 +186,7 @@ class Capture:
         for (slot, _, _, position), tensor in zip(self.written, targets, strict=True):
             if position >= 0:
                 buffer = tensor._buffer
-                # memory that nobody else holds is written in place; held by the tensor, `memories`, `buffer` and the argument of getrefcount
+                # written in place if nobody else holds it: the tensor does, `memories`, `buffer` and the argument of getrefcount
                 if not buffer.readonly and (buffer.external or sys.getrefcount(buffer) <= 4):
                     donations.append((slot, position))
         plan = self.plan
