@@ -10,6 +10,10 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
+# what is measured against, by the name of its environment; onnx writes the models that ONNX Runtime runs
+PACKAGES_jax := jax==0.10.2 jaxlib==0.10.2 numpy==2.4.6
+PACKAGES_tf := tensorflow-cpu==2.21.0 keras==3.15.1 numpy==2.4.6
+PACKAGES_ort := onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
 # -qq keeps pip silent save for errors
 PIP_INSTALL = -m pip install -qq --disable-pip-version-check --no-input
 DEMO_ARGS ?=
@@ -41,7 +45,7 @@ format: $(VENV)/.stamp-dev
 bench: bench-peers
 	$(BENCH_VENV)/trine/bin/python benchmarks/bench.py $(BENCH_ARGS)
 
-bench-peers: $(BENCH_VENV)/trine/.stamp $(BENCH_VENV)/torch/.stamp $(BENCH_VENV)/jax/.stamp
+bench-peers: $(patsubst %,$(BENCH_VENV)/%/.stamp,trine torch jax tf ort)
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) demo-output build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -84,8 +88,8 @@ $(BENCH_VENV)/torch/.stamp:
 	@$(@D)/bin/python $(PIP_INSTALL) numpy
 	@touch $@
 
-$(BENCH_VENV)/jax/.stamp:
-	@echo "Installing jax into $(@D) ..."
+$(BENCH_VENV)/jax/.stamp $(BENCH_VENV)/tf/.stamp $(BENCH_VENV)/ort/.stamp:
+	@echo "Installing $(PACKAGES_$(notdir $(@D))) into $(@D) ..."
 	@"$(PYTHON)" -m venv --clear $(@D)
-	@$(@D)/bin/python $(PIP_INSTALL) jax
+	@$(@D)/bin/python $(PIP_INSTALL) $(PACKAGES_$(notdir $(@D)))
 	@touch $@

@@ -1,4 +1,4 @@
-"""Measures Trine against PyTorch and JAX and prints a table: `make bench`, or `bench.py --only NAME,NAME --rounds N --quick`.
+"""Measures Trine against its peers and prints a table: `make bench`, or `bench.py --only NAME,NAME --rounds N --quick`.
 
 Every measurement runs in a process of its own. In each round the contenders of a row follow one another, so that all see the same
 machine; a row's ratio is that of the medians over the rounds. Contenders that take very long run in fewer rounds, and the table says so.
@@ -28,6 +28,8 @@ from table import format_table, is_disturbed, update_readme
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LIMIT_SECONDS = 600
+# framework (environment, module fw_NAME) -> the distribution that it is
+DISTRIBUTIONS = {"trine": "trine", "torch": "torch", "jax": "jax", "tf": "tensorflow-cpu", "ort": "onnxruntime"}
 Results = dict[str, Any]
 
 
@@ -83,7 +85,7 @@ class Bench:
 
     def environment(self, cache: Path) -> dict[str, str]:
         """Return the environment of a child: settings of this session do not reach it, caches are where the row wants them."""
-        kept = {key: text for key, text in os.environ.items() if not key.startswith(("TRINE_", "TORCH", "JAX", "XLA", "PYTHONPATH"))}
+        kept = {key: text for key, text in os.environ.items() if not key.startswith(("TRINE_", "TORCH", "JAX", "XLA", "TF_", "PYTHONPATH"))}
         threads = str(self.threads)
         return kept | {
             "BENCH_THREADS": threads,
@@ -91,6 +93,7 @@ class Bench:
             "OMP_NUM_THREADS": threads,
             "TRINE_CACHE_DIR": str(cache / "trine"),
             "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONWARNINGS": "ignore",
         }
 
@@ -139,7 +142,7 @@ def package_versions(pythons: dict[str, str]) -> dict[str, str]:
     """Return the version of each framework in its environment."""
     versions = {}
     for name, python in pythons.items():
-        code = f"import importlib.metadata as m; print(m.version({name!r}))"
+        code = f"import importlib.metadata as m; print(m.version({DISTRIBUTIONS.get(name, name)!r}))"
         try:
             done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
         except OSError:
@@ -190,7 +193,7 @@ def main() -> int:
     options = parse_options()
     if options.update_readme:
         return put_into_readme(json.loads(options.output.read_text()))
-    pythons = {name: str(ROOT / ".venv-bench" / name / "bin" / "python") for name in ("trine", "torch", "jax")}
+    pythons = {name: str(ROOT / ".venv-bench" / name / "bin" / "python") for name in DISTRIBUTIONS}
     pythons |= dict(text.split("=", 1) for text in options.python)
     chosen = options.only.split(",") if options.only else [row.name for row in ROWS]
     unknown = set(chosen) - {row.name for row in ROWS}

@@ -3,6 +3,9 @@
 Modes: `import` times the import of a package; `usable` the import and a first tensor, so that work which the import puts off is counted;
 `steady` the median of steps after warming up; `first` all from before the imports to the
 end of the first step; `once` all steps of a workload that never repeats, compilation included, imports and building not.
+
+Beside the time there are the most memory that the process ever had resident (`peak_mb`); in the mode `steady` also what it had before the
+first step (`built_mb`), and how many plans were compiled after the second step (`late_plans`), where the framework can tell.
 """
 
 import time
@@ -27,6 +30,18 @@ def cpu_seconds() -> tuple[float, float]:
     except (OSError, ValueError):
         return 0.0, 0.0
     return sum(fields[:3] + fields[5:8]) / os.sysconf("SC_CLK_TCK"), time.process_time()
+
+
+def resident_mb(field: str) -> float:
+    """Return the resident memory of this process in MB: "VmRSS" now, "VmHWM" at its highest."""
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith(field):
+                    return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def mean_square(array) -> float:
@@ -72,9 +87,13 @@ def measure_once(framework: str, variant: str, workload: str) -> dict:
 def measure_steady(framework: str, variant: str, workload: str, budget: float) -> dict:
     module = importlib.import_module(f"fw_{framework}")
     step = module.build(workload, variant)
+    built = resident_mb("VmRSS")
     handle = step()
     module.sync(handle)
-    first, count, start = mean_square(module.value(handle)), 0, time.perf_counter()
+    first = mean_square(module.value(handle))
+    module.sync(step())
+    count_plans = getattr(module, "num_plans", lambda: 0)
+    plans, count, start = count_plans(), 0, time.perf_counter()
     while count < 5 or time.perf_counter() - start < min(0.25, budget / 4):  # warm up, and choose a block of about 20 ms
         module.sync(step())
         count += 1
@@ -86,7 +105,7 @@ def measure_steady(framework: str, variant: str, workload: str, budget: float) -
             handle = step()
         module.sync(handle)
         times.append((time.perf_counter() - start) / block)
-    return {"seconds": statistics.median(times), "value": first}
+    return {"seconds": statistics.median(times), "value": first, "built_mb": round(built, 1), "late_plans": count_plans() - plans}
 
 
 def main() -> None:
@@ -104,7 +123,7 @@ def main() -> None:
         result = measure_steady(framework, variant, workload, float(budget))
     machine_end, own_end = cpu_seconds()
     busy = (machine_end - machine) - (own_end - own)
-    result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    result["peak_mb"] = round(resident_mb("VmHWM"), 1)
     result["others"] = round(max(0.0, busy / (time.perf_counter() - START)), 2)  # CPUs that other processes kept busy meanwhile
     print(json.dumps(result), flush=True)
     os._exit(0)  # the time of taking the process down is nobody's business

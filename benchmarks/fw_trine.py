@@ -34,6 +34,11 @@ def value(handle: Any) -> Any:
     return handle.detach().numpy()
 
 
+def num_plans() -> int:
+    """Return how many plans were compiled so far (PyTorch's eager mode compiles none)."""
+    return int(torch.cache_info()["programs"]["plans_built"]) if IS_TRINE else 0
+
+
 def tensor(array: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(array))
 

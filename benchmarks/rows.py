@@ -74,6 +74,8 @@ def _workload(name: str, title: str, *bounds: Bound) -> Row:
         "channels last": Contender("channels last", "torch", "cl", "steady", name),
         "torch.compile": Contender("torch.compile", "torch", "compile", "steady", name, is_slow=True, max_rounds=3),
         "JAX jit": Contender("JAX jit", "jax", "jit", "steady", name),
+        "tf.function": Contender("tf.function", "tf", "function", "steady", name),
+        "ONNX Runtime": Contender("ONNX Runtime", "ort", "cpu", "steady", name),
     }
     own = (
         Contender("Trine", "trine", "recorded", "steady", name),
@@ -82,9 +84,29 @@ def _workload(name: str, title: str, *bounds: Bound) -> Row:
     return Row(name, title, (*own, *(peers[bound.peer] for bound in bounds if bound.peer)), bounds)
 
 
+def _first_steps(name: str, title: str) -> tuple[Row, Row]:
+    """Return the rows of a workload's first step, with nothing cached and with kernels on disk; the table of first steps shows them."""
+    torch = Contender("PyTorch", "torch", "eager", "first", name)
+    own = (("Trine", "recorded"), ("Trine compiled", "compile"))
+    cold = [Contender(who, "trine", how, "first", name, f"first-{how}-{{}}", is_cold=True) for who, how in own]
+    warm = [Contender(who, "trine", how, "first", name, f"warm-{how}-{name}", is_warm=True) for who, how in own]
+    return Row(f"{name}-cold", title, (*cold, torch), ()), Row(f"{name}-warm", title, (*warm, torch), ())
+
+
 def _eager(must: float, aim: float) -> tuple[Bound, ...]:
     return (Bound("PyTorch", must, aim),)
 
+
+_TF, _JAX, _ORT = Bound("tf.function", None, None), Bound("JAX jit", None, None), Bound("ONNX Runtime", None, None)
+
+TRAINING = (
+    ("W1", "MLP 784-128-10, batch 32, SGD", (Bound("JAX jit", 0.6, 0.4), Bound("PyTorch", None, None), _TF)),
+    ("W2", "MLP 784-2048-2048-10, batch 256, Adam", (Bound("PyTorch", 0.95, 0.85), _TF)),
+    ("W3", "convolutional network, 28x28, batch 128, Adam", (Bound("tf.function", 0.9, 0.6), Bound("PyTorch", None, None))),
+    ("W4", "ResNet-18, 32x32, batch 32, SGD with momentum", (Bound("channels last", 0.95, 0.75), Bound("PyTorch", None, None), _TF)),
+    ("W5", "GPT, 4 layers of 256, context 128, batch 8, AdamW", (Bound("PyTorch", 0.9, 0.7), _TF)),
+    ("W6", "LSTM, 2 layers of 256, 64 steps, batch 32, Adam", (Bound("PyTorch", 0.9, 0.7), _TF)),
+)
 
 ROWS = (
     Row(
@@ -147,17 +169,14 @@ ROWS = (
             Contender("Trine", "trine", "recorded", "once", "W10", "loop-trine-{}", is_cold=True),
             Contender("PyTorch", "torch", "eager", "once", "W10"),
             Contender("JAX jit", "jax", "jit", "once", "W10", "loop-jax-{}", is_cold=True, max_rounds=2, is_slow=True),
+            Contender("tf.while_loop", "tf", "function", "once", "W10"),
         ),
-        (Bound("PyTorch", 1.5, 0.8), Bound("JAX jit", 0.1, 0.03)),
+        (Bound("PyTorch", 1.5, 0.8), Bound("JAX jit", 0.1, 0.03), Bound("tf.while_loop", None, None)),
     ),
-    _workload("W1", "training step: MLP 784-128-10, batch 32, SGD", Bound("JAX jit", 0.6, 0.4), Bound("PyTorch", None, None)),
-    _workload("W2", "training step: MLP 784-2048-2048-10, batch 256, Adam", Bound("PyTorch", 0.95, 0.85)),
-    _workload("W3", "training step: convolutional network, 28x28, batch 128, Adam", Bound("PyTorch", None, None)),
-    _workload("W4", "training step: ResNet-18, 32x32, batch 32, SGD with momentum", Bound("channels last", 0.95, 0.75)),
-    _workload("W5", "training step: GPT, 4 layers of 256, context 128, batch 8, AdamW", Bound("PyTorch", 0.9, 0.7)),
-    _workload("W6", "training step: LSTM, 2 layers of 256, 64 steps, batch 32, Adam", Bound("PyTorch", 0.9, 0.7)),
-    _workload("W7b1", "inference: ResNet-18, one 224x224 image", Bound("channels last", None, None)),
-    _workload("W7b16", "inference: ResNet-18, 16 images", Bound("channels last", None, None)),
-    _workload("W8", "inference: GPT, one token, no cache", Bound("torch.compile", 0.8, 0.6), Bound("PyTorch", None, None)),
-    _workload("W9", "inference: MLP 784-128-10, one row", Bound("JAX jit", None, None), Bound("PyTorch", None, None)),
+    *(_workload(name, f"training step: {title}", *bounds) for name, title, bounds in TRAINING),
+    *(row for name, title, _ in TRAINING for row in _first_steps(name, title)),
+    _workload("W7b1", "inference: ResNet-18, one 224x224 image", Bound("ONNX Runtime", 1.0, 0.85), _TF, Bound("channels last", None, None)),
+    _workload("W7b16", "inference: ResNet-18, 16 images", Bound("ONNX Runtime", 1.0, 0.8), _TF, Bound("channels last", None, None)),
+    _workload("W8", "inference: GPT, one token, no cache", Bound("torch.compile", 0.8, 0.6), _ORT, _TF, Bound("PyTorch", None, None)),
+    _workload("W9", "inference: MLP 784-128-10, one row", Bound("ONNX Runtime", 1.0, 0.5), _JAX, _TF, Bound("PyTorch", None, None)),
 )

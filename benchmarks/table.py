@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rows import ROWS, Bound, Row
+from rows import ROWS, TRAINING, Bound, Row
 
 BEGIN, END = "<!-- bench:begin", "<!-- bench:end -->"
 TOLERANCE = 2e-3  # between the values that frameworks compute
@@ -85,29 +86,58 @@ def _note(row: Row, samples: Samples, peer_samples: list[dict[str, Any]]) -> str
     return f" ({'; '.join(notes)})" if notes else ""
 
 
-def format_memory(results: dict[str, Any]) -> list[str]:
-    """Return a table of the most memory that the processes of training workloads had resident, Trine's plain loop beside PyTorch."""
+def format_training(results: dict[str, Any]) -> list[str]:
+    """Return a table of the training workloads: the most memory that the processes had resident, what of it came with the steps, and
+    how many plans were compiled after the second step (the most of any run).
+    """
     lines = []
-    for row in ROWS:
-        samples = results["samples"].get(row.name, {})
-        own, peer = (_peak(samples.get(name, [])) for name in ("Trine", "PyTorch"))
-        if row.title.startswith("training step") and own and peer:
-            lines.append(f"| {row.title} | {own:.0f} MB | {peer:.0f} MB | {own / peer:.2g} |")
-    return ["", "| peak resident memory | Trine | PyTorch | ratio |", "|---|---|---|---|", *lines] if lines else []
+    for name, title, _ in TRAINING:
+        samples = results["samples"].get(name, {})
+        found = [samples.get(who, []) for who in ("Trine", "Trine compiled", "PyTorch")]
+        peaks = [_median_of(s, lambda sample: sample["peak_mb"], "peak_mb") for s in found]
+        growth = [_median_of(s, lambda sample: sample["peak_mb"] - sample["built_mb"], "built_mb") for s in found]
+        if not math.isnan(peaks[0]) and not math.isnan(peaks[2]):
+            plans = [sample["late_plans"] for s in found[:2] for sample in s if "late_plans" in sample]
+            shown = [_megabytes(x) for x in (*peaks, *growth)]
+            ratio = max(x for x in peaks[:2] if not math.isnan(x)) / peaks[2]
+            lines.append(f"| {title} | {' | '.join(shown[:3])} | {ratio:.2g} | {' | '.join(shown[3:])} | {max(plans, default='-')} |")
+    head = "| memory of training | Trine | compiled | PyTorch | ratio | steps: Trine | compiled | PyTorch | plans after step 2 |"
+    return ["", head, "|---|---|---|---|---|---|---|---|---|", *lines] if lines else []
 
 
-def _peak(samples: list[dict[str, Any]]) -> float:
-    peaks = [sample["peak_mb"] for sample in samples if "peak_mb" in sample]
-    return statistics.median(peaks) if peaks else 0.0
+def format_first_steps(results: dict[str, Any]) -> list[str]:
+    """Return a table of the times from the start of a process to the end of its first training step."""
+    lines = []
+    for name, title, _ in TRAINING:
+        cells = []
+        for row in (f"{name}-cold", f"{name}-warm"):
+            samples = results["samples"].get(row, {})
+            own, compiled, peer = (median(samples.get(who, [])) for who in ("Trine", "Trine compiled", "PyTorch"))
+            cells += ["-" if math.isnan(x) else format_seconds(x) for x in (own, compiled, peer)]
+            cells.append("-" if math.isnan(own / peer) else f"{own / peer:.2g}")
+        if set(cells) != {"-"}:
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    head = "| import to the end of the first step | nothing cached: Trine | compiled | PyTorch | ratio"
+    head += " | kernels on disk: Trine | compiled | PyTorch | ratio |"
+    return ["", head, "|---|---|---|---|---|---|---|---|---|", *lines] if lines else []
+
+
+def _median_of(samples: list[dict[str, Any]], figure: Callable[[dict[str, Any]], float], key: str) -> float:
+    figures = [figure(sample) for sample in samples if key in sample]
+    return statistics.median(figures) if figures else math.nan
+
+
+def _megabytes(figure: float) -> str:
+    return "-" if math.isnan(figure) else f"{figure:.0f} MB"
 
 
 def format_table(results: dict[str, Any]) -> str:
     """Return the table of all rows that were measured, and the machine."""
     lines = ["| measure | Trine | peer | ratio | must | aim | reached |", "|---|---|---|---|---|---|---|"]
     for row in ROWS:
-        if row.name in results["samples"]:
+        if row.name in results["samples"] and row.bounds:
             lines += format_row(row, results["samples"][row.name])
-    lines += format_memory(results)
+    lines += format_training(results) + format_first_steps(results)
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     rounds = max((len(s) for samples in results["samples"].values() for s in samples.values()), default=0)
