@@ -10,6 +10,7 @@ __all__ = [
     "CheckpointError",
     "CompileError",
     "DTypeError",
+    "DeviceError",
     "GradientError",
     "InPlaceError",
     "IndexOutOfRangeError",
@@ -33,8 +34,12 @@ class DTypeError(TrineError, TypeError, RuntimeError):
     """An operation does not exist for a dtype, or dtypes do not combine."""
 
 
-class ArgumentError(TrineError, ValueError, TypeError):
+class ArgumentError(TrineError, ValueError, TypeError, RuntimeError):
     """An argument has a wrong type or an impossible value."""
+
+
+class DeviceError(ArgumentError, AssertionError):
+    """A device that does not exist here."""
 
 
 class AxisError(TrineError, IndexError, ValueError):

@@ -28,32 +28,30 @@ NAMES: dict[str, str] = {
         float8_e5m2 float8_e5m2fnuz float8_e8m0fnu fork frobenius_norm from_file fused_moving_avg_obs_fake_quant
         get_autocast_ipu_dtype get_autocast_xla_dtype get_device_module grid_sampler grid_sampler_2d grid_sampler_3d gru gru_cell
         has_lapack has_mkl has_openmp has_spectral hash_tensor hsmm hspmm import_ir_module import_ir_module_from_buffer index_put_
-        indices_copy init_num_threads int1 int2 int3 int4 int5 int6 int7 int_repr is_anomaly_check_nan_enabled is_anomaly_enabled
-        is_autocast_ipu_enabled is_autocast_xla_enabled is_distributed is_storage is_vulkan_available lobpcg lstm lstm_cell
-        max_pool1d_with_indices merge_type_from_type_comment miopen_batch_norm miopen_convolution miopen_convolution_add_relu
-        miopen_convolution_relu miopen_convolution_transpose miopen_ctc_loss miopen_depthwise_convolution miopen_rnn
-        mkldnn_adaptive_avg_pool2d mkldnn_convolution mkldnn_linear_backward_weights mkldnn_max_pool2d mkldnn_max_pool3d
-        mkldnn_rnn_layer native_batch_norm native_channel_shuffle native_dropout native_group_norm native_layer_norm native_norm
-        norm_except_dim nuclear_norm parse_ir parse_schema parse_type_comment pdist q_per_channel_axis q_per_channel_scales
-        q_per_channel_zero_points q_scale q_zero_point qint32 qint8 qscheme quantize_per_channel quantize_per_tensor
-        quantize_per_tensor_dynamic quantized_batch_norm quantized_gru_cell quantized_lstm_cell quantized_max_pool1d
-        quantized_max_pool2d quantized_max_pool3d quantized_rnn_relu_cell quantized_rnn_tanh_cell quint2x4 quint4x2 quint8
-        resize_as_sparse_ rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell row_indices_copy saddmm set_anomaly_enabled
-        set_autocast_ipu_dtype set_autocast_ipu_enabled set_autocast_xla_dtype set_autocast_xla_enabled slice_copy slice_inverse smm
-        sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor split_copy
-        spmm sspaddmm sym_constrain_range sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite sym_max sym_min
-        sym_not sym_sqrt sym_sum thread_safe_generator typename uint1 uint2 uint3 uint4 uint5 uint6 uint7 unify_type_list values_copy
-        view_as_complex_copy view_as_real_copy wait
+        indices_copy init_num_threads int1 int2 int3 int4 int5 int6 int7 int_repr is_autocast_ipu_enabled is_autocast_xla_enabled
+        is_distributed is_storage is_vulkan_available lobpcg lstm lstm_cell max_pool1d_with_indices merge_type_from_type_comment
+        miopen_batch_norm miopen_convolution miopen_convolution_add_relu miopen_convolution_relu miopen_convolution_transpose
+        miopen_ctc_loss miopen_depthwise_convolution miopen_rnn mkldnn_adaptive_avg_pool2d mkldnn_convolution
+        mkldnn_linear_backward_weights mkldnn_max_pool2d mkldnn_max_pool3d mkldnn_rnn_layer native_batch_norm native_channel_shuffle
+        native_dropout native_group_norm native_layer_norm native_norm norm_except_dim nuclear_norm parse_ir parse_schema
+        parse_type_comment pdist q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point qint32 qint8
+        qscheme quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic quantized_batch_norm quantized_gru_cell
+        quantized_lstm_cell quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d quantized_rnn_relu_cell
+        quantized_rnn_tanh_cell quint2x4 quint4x2 quint8 resize_as_sparse_ rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell
+        row_indices_copy saddmm set_anomaly_enabled set_autocast_ipu_dtype set_autocast_ipu_enabled set_autocast_xla_dtype
+        set_autocast_xla_enabled slice_copy slice_inverse smm sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor
+        sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor split_copy spmm sspaddmm sym_constrain_range
+        sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum
+        thread_safe_generator typename uint1 uint2 uint3 uint4 uint5 uint6 uint7 unify_type_list values_copy view_as_complex_copy
+        view_as_real_copy wait
     """,
     "torch.Tensor": """
-        as_subclass ccol_indices chalf coalesce col_indices const_data_ptr crow_indices cuda dense_dim dequantize dim_order eig
-        grad_dtype hardshrink hash_tensor index indices int_repr ipu is_coalesced is_cpu is_distributed is_ipu is_maia is_meta
-        is_mkldnn is_mps is_mtia is_nested is_pinned is_set_to is_shared is_sparse_csr is_vulkan is_xla is_xpu lstsq map2_ module_load
-        mtia name new prelu q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point qscheme
-        record_stream register_post_accumulate_grad_hook reinforce resize resize_as resize_as_sparse_ row_indices set_ slice_inverse
-        smm solve sparse_dim sparse_mask sparse_resize_ sparse_resize_and_clear_ sspaddmm storage storage_type symeig to_dense
-        to_mkldnn to_padded_tensor to_sparse to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc to_sparse_csr untyped_storage
-        values volatile xpu
+        ccol_indices chalf coalesce col_indices const_data_ptr crow_indices dense_dim dequantize dim_order eig grad_dtype hardshrink
+        hash_tensor index indices int_repr ipu is_coalesced is_distributed lstsq map2_ module_load mtia name new prelu
+        q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point qscheme record_stream reinforce resize
+        resize_as resize_as_sparse_ row_indices slice_inverse smm solve sparse_dim sparse_mask sparse_resize_ sparse_resize_and_clear_
+        sspaddmm storage_type symeig to_dense to_mkldnn to_padded_tensor to_sparse to_sparse_bsc to_sparse_bsr to_sparse_coo
+        to_sparse_csc to_sparse_csr values volatile xpu
     """,
     "torch.nn": """
         Container LinearCrossEntropyOptions factory_kwargs

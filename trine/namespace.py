@@ -61,6 +61,7 @@ from trine.session import (
     use_deterministic_algorithms,
 )
 from trine.tensor import Tensor
+from trine.tensor.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from trine.tensor.compiled import compile
 from trine.tensor.convert import as_tensor, from_dlpack, from_numpy, get_default_dtype, set_default_dtype, tensor
 from trine.tensor.device import Device as device
@@ -233,6 +234,8 @@ __all__ = [
     "is_autocast_enabled",
     "is_deterministic_algorithms_warn_only_enabled",
     "is_grad_enabled",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_inference_mode_enabled",
     "is_warn_always_enabled",
     "isdtype",

@@ -11,7 +11,7 @@ from trine.errors import ArgumentError, message
 from trine.runtime import memory, random
 from trine.tensor import flush
 from trine.tensor.convert import from_numpy, set_default_dtype
-from trine.tensor.device import Device
+from trine.tensor.device import Device, check_device
 from trine.tensor.recorder import local, new_trace
 from trine.tensor.state import automaton
 from trine.tensor.tensor import Tensor
@@ -194,7 +194,7 @@ def set_default_device(device: Any) -> None:
         RuntimeError: another device.
     """
     if device is not None:
-        Device(device)
+        check_device(device)
 
 
 def get_default_device() -> Device:

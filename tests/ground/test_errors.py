@@ -9,7 +9,8 @@ from trine import errors
 CATCHES = {
     "ShapeError": (RuntimeError, ValueError),
     "DTypeError": (TypeError, RuntimeError),
-    "ArgumentError": (ValueError, TypeError),
+    "ArgumentError": (ValueError, TypeError, RuntimeError),
+    "DeviceError": (ValueError, RuntimeError, AssertionError),
     "AxisError": (IndexError, ValueError),
     "IndexOutOfRangeError": (IndexError, RuntimeError),
     "InPlaceError": (RuntimeError,),

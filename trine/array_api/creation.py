@@ -11,7 +11,7 @@ from trine.errors import ArgumentError, message
 from trine.tensor import Tensor
 from trine.tensor.convert import defaults
 from trine.tensor.convert import from_dlpack as _from_dlpack
-from trine.tensor.device import Device
+from trine.tensor.device import check_device
 
 Array = Tensor
 Shape = int | Sequence[int]
@@ -86,7 +86,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DType |
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:
     """Return an array that shares memory with an object that speaks DLPack."""
     if device is not None:
-        Device(device)
+        check_device(device)
     return _from_dlpack(x, copy=copy)
 
 

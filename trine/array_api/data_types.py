@@ -12,7 +12,7 @@ from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, message
 from trine.tensor import Tensor
 from trine.tensor.convert import defaults
-from trine.tensor.device import CPU, Device
+from trine.tensor.device import CPU, Device, check_device
 
 Array = Tensor
 
@@ -55,7 +55,7 @@ def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None) 
         DTypeError: from complex to real.
     """
     if device is not None:
-        Device(device)
+        check_device(device)
     if x.dtype.is_complex and not dtype.is_complex:
         raise DTypeError(message("astype: complex to real", received=f"{x.dtype.name} to {dtype.name}", fix="take real(x) first"))
     result: Array = x.to(dtype, copy=copy)

@@ -194,10 +194,10 @@ def unique_all(x: Array, /) -> UniqueAll:
     """Return the different elements in order (every NaN is one), where each occurs first, where each element went, and the counts."""
     import numpy as np
 
-    array = x.detach().numpy()
+    array = x._numbers()
     values, indices, inverse, counts = np.unique(array, return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
     parts = (indices, inverse.reshape(array.shape), counts)
-    return UniqueAll(ops.asarray(values), *[ops.asarray(p.astype(np.int64)) for p in parts])
+    return UniqueAll(ops.asarray(values, dtype=x.dtype), *[ops.asarray(p.astype(np.int64)) for p in parts])
 
 
 def unique_counts(x: Array, /) -> UniqueCounts:

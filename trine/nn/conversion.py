@@ -11,7 +11,7 @@ from trine.errors import DTypeError, message
 from trine.nn.members import Members
 from trine.ops.creation import empty
 from trine.tensor import Tensor
-from trine.tensor.device import Device
+from trine.tensor.device import Device, check_device
 from trine.tensor.grad_mode import no_grad
 
 C = TypeVar("C", bound="Conversion")
@@ -65,7 +65,7 @@ class Conversion(Members):
             elif arg is not None and not isinstance(arg, bool):
                 raise DTypeError(message("Module.to", received=repr(arg), expected="a device, a dtype or a tensor"))
         if device is not None:
-            Device(device)
+            check_device(device)
         if dtype is None:
             return self
         if not isinstance(dtype, DType) or not (dtype.is_floating_point or dtype.is_complex):
@@ -120,5 +120,7 @@ class Conversion(Members):
         return self.to("ipu")
 
     def share_memory(self: C) -> C:
-        """Return the module. Memory is shared between threads; a process that is forked has a copy of its own."""
+        """Move parameters and buffers to memory that processes forked from this one share; see `Tensor.share_memory_`."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            tensor.share_memory_()
         return self

@@ -201,7 +201,7 @@ class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
 
 
 class _LazyInstanceNorm(_LazyNorm):
-    _affine, _tracking = False, False
+    _affine, _tracking = True, True
 
 
 class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):

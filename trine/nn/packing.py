@@ -18,7 +18,7 @@ from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.ops.promotion import number
 from trine.tensor import Tensor, record
 from trine.tensor.convert import from_numpy, tensor
-from trine.tensor.device import Device
+from trine.tensor.device import check_device
 
 _FIELDS = ("data", "batch_sizes", "sorted_indices", "unsorted_indices")
 _CONVERSIONS = "double float half bfloat16 long int short char byte".split()
@@ -154,7 +154,7 @@ class PackedSequence:
 
     def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """Move to a GPU; raises, as there is none."""
-        Device("cuda")
+        check_device("cuda")
         return self
 
     def pin_memory(self) -> PackedSequence:

@@ -11,7 +11,7 @@ from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, GradientError, ShapeError, message
 from trine.tensor import Tensor
 from trine.tensor.alias import take_value
-from trine.tensor.device import Device
+from trine.tensor.device import Device, check_device
 from trine.tensor.grad_mode import is_grad_enabled
 from trine.tensor.operators import check_can_cast
 from trine.tensor.recorder import held_back
@@ -46,7 +46,9 @@ def numpy_names(function: _F) -> _F:
 
 def hashable_dim(dim: Dim) -> int | tuple[int, ...] | None:
     """Return `dim` as an int, a tuple or None, so that it can be an attribute of a record."""
-    return dim if dim is None or isinstance(dim, int) else tuple(dim)
+    if dim is None or isinstance(dim, int):
+        return dim
+    return dim.__index__() if hasattr(dim, "__index__") else tuple(dim)
 
 
 def varargs(sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -126,7 +128,7 @@ def check_options(dtype: object, device: object) -> None:
     if dtype is not None and not isinstance(dtype, DType):
         raise DTypeError(message("dtype: not a dtype", received=repr(dtype), expected="a dtype such as trine.float32"))
     if device is not None and not isinstance(device, Device):
-        Device(device)  # type: ignore[arg-type]  # any object may come from the user; its text decides
+        check_device(device)
 
 
 def check_choice(op: str, argument: str, value: object, choices: Sequence[object]) -> None:

@@ -60,14 +60,12 @@ def add_nodes(x: Node, y: Node) -> Node:
 
 def sub_nodes(x: Node, y: Node) -> Node:
     """Return x - y of promoted operands."""
-    x, y = promote_pair(x, y)
-    if x.dtype is dtypes.bool_:
-        raise DTypeError(
-            message(
-                "sub: not defined for two bool operands", received="bool and bool", expected="numbers", fix="use logical_xor or ^ instead"
-            )
-        )
-    return b.sub(x, y)
+    bools = [node for node in (x, y) if node.dtype is dtypes.bool_]
+    if len(bools) == 2 or any(node.op not in ("const", "scalar") for node in bools):  # Python's True is a number beside a tensor of numbers
+        received = f"{x.dtype.name} and {y.dtype.name}"
+        fix = "use logical_xor or ^; invert a mask by ~ or logical_not(); or cast it"
+        raise DTypeError(message("sub: not defined for bool operands", received=received, expected="numbers", fix=fix))
+    return b.sub(*promote_pair(x, y))
 
 
 def rsub_nodes(x: Node, y: Node) -> Node:

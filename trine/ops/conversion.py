@@ -19,7 +19,7 @@ from trine.ops.random import bernoulli, randint_like
 from trine.tensor import Tensor, record, record_view
 from trine.tensor.alias import VIEW_INVERSES, assign
 from trine.tensor.convert import tensor
-from trine.tensor.device import Device
+from trine.tensor.device import Device, check_device
 from trine.tensor.layout import MemoryFormat, channels_last, channels_last_3d
 from trine.tensor.tensor_types import NAMES, dtype_of
 from trine.tensor.view_layout import VIEW_LAYOUTS, ViewLayout, layout_of
@@ -62,7 +62,7 @@ def to(
             received = type(argument).__name__
             raise DTypeError(message("to: an argument does not fit", received=received, expected="a dtype, a device or a tensor"))
     if device is not None and not isinstance(device, Device):
-        Device(device)
+        check_device(device)
     if dtype is not None and not isinstance(dtype, DType):
         raise DTypeError(message("to: not a dtype", received=repr(dtype), expected="a dtype such as trine.float32"))
     result = input if dtype is None else cast(input, dtype)

@@ -35,13 +35,6 @@ def box_view(x: Node, box: Box) -> Node:
     return b.reshape(b.slice(x, box.start, box.stop, box.step), box.shape)
 
 
-_BASIC = (int, slice, type(None), type(Ellipsis))
-
-
-def _is_mask(item: Any) -> bool:
-    return isinstance(item, (bool, np.bool_)) or getattr(item, "dtype", None) in (dtypes.bool_, np.dtype(bool))
-
-
 def _as_index_item(item: Any) -> Any:
     """Return an int, slice, None, Ellipsis or index tensor."""
     if isinstance(item, bool) or item is None or item is Ellipsis or isinstance(item, (int, slice, Tensor)):
@@ -62,6 +55,22 @@ def _as_index_item(item: Any) -> Any:
             expected="integers, slices, None, ..., integer or bool tensors, and sequences of these",
         )
     )
+
+
+def _is_several(index: Any) -> bool:
+    """Return True for a tuple of indices, and for a (short) list that holds more than numbers, which PyTorch reads as one."""
+    if isinstance(index, tuple):
+        return True
+    kinds = (list, tuple, range, np.ndarray, Tensor, slice, type(None), type(Ellipsis))
+    return isinstance(index, list) and len(index) < 32 and any(isinstance(item, kinds) for item in index)
+
+
+def _is_position(item: Any) -> bool:
+    return isinstance(item, Tensor) and item.dim() == 0 and item.dtype.is_integer
+
+
+def _is_advanced(item: Any) -> bool:
+    return isinstance(item, bool) or (isinstance(item, Tensor) and not _is_position(item))
 
 
 def _consumed(item: Any) -> int:
@@ -101,7 +110,10 @@ def parse_index(index: Any, shape: Sequence[int]) -> tuple[Box, dict[int, Any]]:
     Returns:
         The box, and index tensors (or bool, for True and False) by axis of the view; a bool tensor covers as many axes as it has.
     """
-    items = [_as_index_item(item) for item in (index if isinstance(index, tuple) else (index,))]
+    items = [_as_index_item(item) for item in (tuple(index) if _is_several(index) else (index,))]
+    if any(_is_position(item) for item in items) and any(_is_advanced(item) for item in items):
+        # beside other index tensors it selects where it stands, as an integer does
+        items = [item.item() if _is_position(item) else item for item in items]
     start, stop, step, view_shape = [], [], [], []
     advanced: dict[int, Any] = {}
     axis = 0
@@ -113,9 +125,7 @@ def parse_index(index: Any, shape: Sequence[int]) -> tuple[Box, dict[int, Any]]:
             advanced[len(view_shape)] = item
             view_shape.append(1)
             continue
-        if isinstance(item, Tensor) and item.dim() == 0 and item.dtype is not dtypes.bool_:
-            advanced[len(view_shape)] = item
-        elif isinstance(item, Tensor):
+        if isinstance(item, Tensor):
             advanced[len(view_shape)] = item
         count = _consumed(item)
         for extent in shape[axis : axis + count]:

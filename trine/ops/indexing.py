@@ -11,7 +11,7 @@ import numpy as np
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
-from trine.errors import ArgumentError, ShapeError, message
+from trine.errors import ArgumentError, IndexOutOfRangeError, ShapeError, message
 from trine.ops.arguments import write_out
 from trine.ops.arithmetic import Operand
 from trine.ops.index_parsing import Box, box_view, integer_box, integer_indices, parse_index
@@ -26,6 +26,7 @@ from trine.tensor.convert import as_tensor, tensor
 
 def _linear_index(shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequence[Node]) -> Node:
     """Return positions in the merged axes (checked, row-major), broadcast over all indices."""
+    _check_broadcast([index.shape for index in indices])
     total: Node | None = None
     for axis, index in zip(axes, indices, strict=True):
         index = index if index.dtype in (dtypes.int64, dtypes.int32) else as_dtype(index, dtypes.int64)
@@ -36,6 +37,15 @@ def _linear_index(shape: tuple[int, ...], axes: tuple[int, ...], indices: Sequen
     if total is None:
         raise ArgumentError(message("index: no index tensor", received="nothing", expected="at least one"))
     return total
+
+
+def _check_broadcast(shapes: list[tuple[int, ...]]) -> None:
+    try:
+        broadcast("index", *shapes)
+    except ShapeError as error:
+        received = " and ".join(str(shape) for shape in shapes)
+        expected = "shapes that broadcast together"
+        raise IndexOutOfRangeError(message("index: the index tensors do not fit", received=received, expected=expected)) from error
 
 
 def _merged(x: Node, axes: tuple[int, ...]) -> tuple[Node, int, tuple[int, ...]]:
@@ -288,7 +298,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
         tensor([[1],
                 [3]])
     """
-    array = input.detach().numpy()
+    array = input._numbers()
     positions = np.nonzero(array) if array.ndim else np.nonzero(array.reshape(1))[:0]
     if as_tuple:
         return tuple([tensor(p.astype(np.int64)) for p in (positions or np.nonzero(array.reshape(1)))])
@@ -321,7 +331,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tenso
     """
     if size < 0:
         raise ArgumentError(message("nonzero_static: the size", received=size, expected="0 or more"))
-    found = np.argwhere(input.detach().numpy())[:size].astype(np.int64)
+    found = np.argwhere(input._numbers())[:size].astype(np.int64)
     rows = np.full((size, input.dim()), fill_value, np.int64)
     rows[: len(found)] = found
     return write_out(tensor(rows), out)

@@ -33,6 +33,7 @@ from trine.ops import (
     writing,
 )
 from trine.ops.activation import log_softmax, relu, softmax
+from trine.ops.storage import STORAGE_METHODS
 from trine.ops.structure_methods import STRUCTURE_INPLACE, STRUCTURE_METHODS
 from trine.tensor import Tensor
 from trine.tensor.operators import binary_operator, in_place_operator, reflected_operator, unary_operator
@@ -51,9 +52,19 @@ def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return result
 
 
+_NEVER = (
+    """is_cuda is_sparse is_sparse_csr is_quantized is_meta is_mps is_xpu is_xla is_mkldnn is_vulkan is_ipu is_maia is_mtia is_nested"""
+)
+
+
 def _is_never(self: Tensor) -> bool:
     """False: every tensor is dense, plain and on the CPU."""
     return False
+
+
+def _is_always(self: Tensor) -> bool:
+    """True: every tensor is on the CPU."""
+    return True
 
 
 METHODS: dict[str, Function] = {
@@ -107,11 +118,12 @@ METHODS: dict[str, Function] = {
     ),
     **STRUCTURE_METHODS,
     **conversion.TO_METHODS,
-    **dict.fromkeys(("cpu", "pin_memory", "share_memory_"), conversion.itself),
+    **dict.fromkeys(("cpu", "pin_memory"), conversion.itself),
     "contiguous": conversion.contiguous,
     "type": conversion.type_,
     **_named(writing, "apply_ map_"),
     **_named(conversion, "get_device is_inference is_same_size"),
+    **STORAGE_METHODS,
     "arctan2": arithmetic.atan2,
     "ndimension": conversion.dim,
     "nelement": conversion.numel,
@@ -199,9 +211,8 @@ PROPERTIES: dict[str, Function] = {
     "mH": movement.adjoint,
     "real": elementwise.real,
     "imag": elementwise.imag,
-    "is_cuda": _is_never,
-    "is_sparse": _is_never,
-    "is_quantized": _is_never,
+    **dict.fromkeys(_NEVER.split(), _is_never),
+    "is_cpu": _is_always,
 }
 """Attributes that are computed."""
 

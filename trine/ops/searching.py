@@ -9,6 +9,7 @@ import numpy as np
 from trine import dtypes
 from trine.core import build as b
 from trine.core.graph import Node
+from trine.dtypes import DType
 from trine.errors import ArgumentError, ShapeError, message
 from trine.ops.arguments import check_choice, write_out
 from trine.ops.promotion import as_dtype, number, promote_pair
@@ -133,8 +134,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     return write_out(record(_isin, (elements, test_elements), invert), out)
 
 
-def _unique_result(values: Any, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool) -> Any:
-    parts = [tensor(values)]
+def _unique_result(dtype: DType, values: Any, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool) -> Any:
+    parts = [tensor(values, dtype=dtype)]
     if return_inverse:
         parts.append(tensor(inverse.astype(np.int64)))
     if return_counts:
@@ -150,9 +151,9 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
         >>> trine.unique(trine.tensor([3, 1, 3]))
         tensor([1, 3])
     """
-    array = input.detach().numpy()
+    array = input._numbers()
     values, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
-    return _unique_result(values, inverse.reshape(array.shape if dim is None else -1), counts, return_inverse, return_counts)
+    return _unique_result(input.dtype, values, inverse.reshape(array.shape if dim is None else -1), counts, return_inverse, return_counts)
 
 
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
@@ -163,7 +164,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
         >>> trine.unique_consecutive(trine.tensor([1, 1, 2, 1]))
         tensor([1, 2, 1])
     """
-    array = input.detach().numpy()
+    array = input._numbers()
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
     starts = np.ones(len(rows), bool)
     if len(rows) > 1:
@@ -173,5 +174,10 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     values = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
     inverse = np.cumsum(starts) - 1
     return _unique_result(
-        np.ascontiguousarray(values), inverse.reshape(array.shape if dim is None else -1), counts, return_inverse, return_counts
+        input.dtype,
+        np.ascontiguousarray(values),
+        inverse.reshape(array.shape if dim is None else -1),
+        counts,
+        return_inverse,
+        return_counts,
     )

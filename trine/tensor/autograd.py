@@ -9,6 +9,7 @@ from trine.errors import ArgumentError, GradientError, message
 from trine.tensor import recorder
 from trine.tensor.backward import accumulate, repeat_backward, run_backward
 from trine.tensor.handle import Handle
+from trine.tensor.hooks import AfterAccumulation
 from trine.tensor.recorder import local
 
 if TYPE_CHECKING:
@@ -52,18 +53,29 @@ def backward(
     wanted = None if inputs is None else _sequence(inputs)
     if wanted is not None and not wanted:
         raise ArgumentError(message("backward: inputs is empty", expected="at least one tensor"))
+    local.accumulated = {}
     found = run_backward(roots, seeds, wanted, retain, create_graph)
-    if wanted is not None:
-        for tensor in wanted:
-            value = found.get(id(tensor))
-            if value is not None:
-                with_mode = recorder.set_grad_enabled(create_graph)
-                try:
-                    accumulate(tensor, value)
-                finally:
-                    recorder.set_grad_enabled(with_mode)
+    if found or local.accumulated:
+        before = recorder.set_grad_enabled(create_graph)
+        try:
+            _accumulate(wanted or (), found)
+        finally:
+            recorder.set_grad_enabled(before)
     if local.eager:
         recorder.flush()
+
+
+def _accumulate(wanted: Sequence[Tensor], found: dict[int, Tensor]) -> None:
+    """Add the gradients that were asked for, and call the hooks of the tensors whose `grad` is complete now."""
+    for tensor in wanted:
+        value = found.get(id(tensor))
+        if value is not None:
+            accumulate(tensor, value)
+    accumulated, local.accumulated = local.accumulated, {}
+    for tensor in accumulated.values():
+        for hook in list(tensor._hooks.values()):
+            if type(hook) is AfterAccumulation:
+                hook.hook(tensor)
 
 
 def _seeds(grad_tensors: Any, count: int) -> list[Any]:

@@ -26,6 +26,7 @@ from trine.tensor.fragment import (
     stop_overrides,
 )
 from trine.tensor.handle import Handle
+from trine.tensor.hooks import AfterAccumulation
 from trine.tensor.recorder import Trace, flush, local, record, set_grad_enabled
 from trine.tensor.state import State
 
@@ -447,12 +448,16 @@ def accumulate(tensor: Any, value: Tensor) -> None:
         tensor._grad = share_value(value) if tensor._hooks else value  # a hook may have kept it
     else:
         assign(tensor._grad, add(tensor._grad, value))
+    if tensor._hooks and any(type(hook) is AfterAccumulation for hook in tensor._hooks.values()):
+        local.accumulated[id(tensor)] = tensor
 
 
 def run_hooks(tensor: Any, value: Tensor) -> Tensor:
     """Pass a finished gradient through the tensor's hooks."""
     if tensor._hooks:
         for hook in list(tensor._hooks.values()):
+            if type(hook) is AfterAccumulation:
+                continue
             replacement = hook(value)
             if replacement is not None:
                 value = replacement

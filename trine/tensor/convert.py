@@ -12,7 +12,7 @@ from trine.core.graph import Node
 from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.runtime.memory import allocate, from_array
-from trine.tensor.device import Device
+from trine.tensor.device import check_device
 from trine.tensor.recorder import flush, new_trace, record
 from trine.tensor.state import Meta, automaton
 from trine.tensor.tensor import Tensor, from_buffer, wrap_as
@@ -59,7 +59,7 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     trine.int64
     """
     if device is not None:
-        Device(device)
+        check_device(device)
     if dtype is not None and not isinstance(dtype, DType):
         raise DTypeError(message("tensor: not a dtype", received=repr(dtype), expected="a dtype such as trine.float32"))
     if isinstance(data, Tensor):
@@ -77,7 +77,7 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
     """Return `data` as a tensor, sharing memory with a NumPy array or a tensor where the dtype allows it."""
     if device is not None:
-        Device(device)
+        check_device(device)
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype is dtype else data.to(dtype)
     if isinstance(data, np.ndarray) and (dtype is None or dtypes.from_numpy(data.dtype) is dtype):
@@ -136,14 +136,27 @@ def _array_of(data: Any, dtype: DType | None) -> tuple[np.ndarray[Any, Any], DTy
         raise DTypeError(message("tensor: data is not numeric", received=_describe(data), expected=expected))
     found = _dtype_of(array)
     if not typed:
-        found = {"f": defaults.dtype, "i": dtypes.int64, "u": dtypes.int64, "c": defaults.complex_dtype}.get(found.code, found)
+        if not isinstance(_first(data), np.generic):
+            found = {"f": defaults.dtype, "i": dtypes.int64, "u": dtypes.int64, "c": defaults.complex_dtype}.get(found.code, found)
         if array.size == 0 and not isinstance(data, np.ndarray):
             found = defaults.dtype
     dtype = dtype or found
     if dtype is dtypes.bfloat16:
         return dtypes.to_bfloat16_bits(array.astype(np.float32)), dtype
+    if not typed and array.size and dtype.is_integer and array.dtype.kind in "iu":
+        _check_fits(array, dtype)
     with np.errstate(all="ignore"):
         return array.astype(dtype.numpy), dtype
+
+
+def _check_fits(array: np.ndarray[Any, Any], dtype: DType) -> None:
+    """Raise for integers that an integer dtype cannot hold; what is negative wraps around in an unsigned one."""
+    high = np.iinfo(dtype.numpy).max
+    low = -high if dtype.code == "u" else np.iinfo(dtype.numpy).min
+    for value in (int(array.min()), int(array.max())):
+        if not low <= value <= high:
+            expected = f"from {low} to {high}"
+            raise ArgumentError(message(f"tensor: a number does not fit into {dtype.name}", received=value, expected=expected))
 
 
 def _is_beyond_int64(array: np.ndarray[Any, Any]) -> bool:
@@ -153,11 +166,15 @@ def _is_beyond_int64(array: np.ndarray[Any, Any]) -> bool:
     return any(not -(2**63) <= int(v) < 2**63 for v in array.flat)
 
 
+def _first(data: Any) -> Any:
+    """Return the first element of nested sequences."""
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return data
+
+
 def _holds_tensors(data: Sequence[Any]) -> bool:
-    first: Any = data
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    return isinstance(first, Tensor)
+    return isinstance(_first(data), Tensor)
 
 
 def _to_lists(data: Any) -> Any:
@@ -167,10 +184,7 @@ def _to_lists(data: Any) -> Any:
 
 
 def _describe(data: Any) -> str:
-    first: Any = data
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    return f"{type(data).__name__} with {type(first).__name__} inside"
+    return f"{type(data).__name__} with {type(_first(data)).__name__} inside"
 
 
 def rebuild(cls: type[Tensor], array: np.ndarray[Any, Any], dtype: DType, requires_grad: bool) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from trine.tensor import recorder
@@ -35,7 +36,7 @@ class set_grad_enabled:
 
     def __call__(self, function: F) -> F:
         recorder.set_grad_enabled(self._before[-1])
-        return _decorate(self.mode, function)
+        return _decorate(lambda: _fixed(self.mode), function)
 
 
 class _Mode:
@@ -46,7 +47,7 @@ class _Mode:
 
     def __new__(cls, function: Callable[..., Any] | None = None, *_: Any) -> Any:
         if function is not None and callable(function):
-            return _decorate(cls.mode, function)
+            return _decorate(cls, function)
         made = object.__new__(cls)
         made._before = []
         return made
@@ -64,7 +65,7 @@ class _Mode:
         recorder.set_grad_enabled(self._before.pop())
 
     def __call__(self, function: F) -> F:
-        return _decorate(self.mode, function)
+        return _decorate(type(self), function)
 
 
 class no_grad(_Mode):
@@ -87,26 +88,75 @@ class enable_grad(_Mode):
     mode = True
 
 
-class inference_mode(no_grad):
-    """The same as `no_grad` (recorded programs keep nothing for gradients either way)."""
+class inference_mode(_Mode):
+    """The same as `no_grad` (recorded programs keep nothing for gradients either way).
+
+    Args:
+        mode: False leaves the mode: gradients are recorded again.
+
+    >>> import trine
+    >>> with trine.inference_mode():
+    ...     trine.is_inference_mode_enabled(), trine.is_grad_enabled()
+    (True, False)
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         if mode is not True and callable(mode):
-            return _decorate(False, mode)
+            return cls()(mode)
         made = object.__new__(cls)
         made.mode, made._before = not mode, []
         return made
 
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._before.append(local.is_inference)
+        local.is_inference = not self.mode
 
-def _decorate(mode: bool, function: F) -> F:
+    def __exit__(self, *_: object) -> None:
+        local.is_inference = self._before.pop()
+        super().__exit__()
+
+    def __call__(self, function: F) -> F:
+        return _decorate(lambda: inference_mode(not self.mode), function)
+
+
+def _fixed(mode: bool) -> _Mode:
+    return enable_grad() if mode else no_grad()
+
+
+def _decorate(mode: Callable[[], _Mode], function: F) -> F:
+    """Return the function that runs in a mode; the body of a generator does, not what goes on between its values."""
+    if inspect.isgeneratorfunction(function):
+        return _decorate_generator(mode, function)
+
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        before = local.grad_enabled
-        try:
-            recorder.set_grad_enabled(mode)
+        with mode():
             return function(*args, **kwargs)
-        finally:
-            recorder.set_grad_enabled(before)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _decorate_generator(mode: Callable[[], _Mode], function: F) -> F:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        while True:
+            try:
+                with mode():
+                    value = resume()
+            except StopIteration as end:
+                return end.value
+            try:
+                sent = yield value
+                resume = functools.partial(generator.send, sent)
+            except GeneratorExit:
+                with mode():
+                    generator.close()
+                raise
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
 
     return wrapper  # type: ignore[return-value]
 
@@ -117,5 +167,5 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
-    """Return True inside `inference_mode` or `no_grad`."""
-    return not local.grad_enabled
+    """Return True inside `inference_mode`."""
+    return local.is_inference

@@ -10,6 +10,15 @@ from trine.tensor import changes
 _numbers = itertools.count()
 
 
+class AfterAccumulation:
+    """A hook among those of a tensor that is called when the gradient has been added to `grad`."""
+
+    __slots__ = ("hook",)
+
+    def __init__(self, hook: Any) -> None:
+        self.hook = hook
+
+
 class HookHandle:
     """Returned by functions that register a hook; `remove()` takes the hook away. Usable as a context manager."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from trine.tensor.alias import assign
 from trine.tensor.handle import Handle
 from trine.tensor.recorder import Builder, local, record
@@ -57,9 +59,19 @@ def binary_operator(builder: Builder) -> Callable[[Any, Any], Any]:
 
 
 def _fallback(builder: Builder, a: Any, b: Any) -> Any:
+    a, b = _as_operand(a), _as_operand(b)
     if not _is_operand(a) or not _is_operand(b):
         return NotImplemented
     return record(builder, (a, b))
+
+
+def _as_operand(value: Any) -> Any:
+    """Return a NumPy array of numbers as a tensor that shares its memory, anything else as it is."""
+    if not isinstance(value, np.ndarray) or value.ndim == 0 or value.dtype.kind not in "biufc":
+        return value
+    from trine.tensor.convert import from_numpy
+
+    return from_numpy(value)
 
 
 def _is_operand(value: Any) -> bool:

@@ -164,9 +164,7 @@ def format_tensor(tensor: Tensor) -> str:
     """Return ``tensor([1., 2.], requires_grad=True)``."""
     if local.levels and tensor._buffer is None and tensor._trace is local.trace:
         return f"tensor(..., size={tensor._meta.shape}, dtype={tensor._meta.dtype!r}, inside of a transformation)"
-    array: Any = tensor._array()
-    if tensor._meta.dtype is dtypes.bfloat16:
-        array = dtypes.from_bfloat16_bits(array)
+    array = tensor._numbers()
     text = PREFIX + ("[]" if array.size == 0 else Writer(array).text(array, len(PREFIX)))
     return _with_suffixes(text, _suffixes(tensor)) + ")"
 

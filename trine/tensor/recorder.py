@@ -171,6 +171,8 @@ class _Local(threading.local):
 
     def __init__(self) -> None:
         self.grad_enabled = True
+        self.is_inference = False
+        self.accumulated: dict[int, Any] = {}  # tensors whose `grad` has changed and which have hooks for that, by id
         self.eager = config.settings.eager
         self.profiler: Any = None
         self.in_pass = False  # inside a backward pass nothing is run

@@ -16,9 +16,9 @@ from trine.errors import ArgumentError, DTypeError, GradientError, InPlaceError,
 from trine.runtime.memory import Buffer
 from trine.tensor import recorder
 from trine.tensor.alias import AliasGroup, gradient_leaf, is_external, is_leaf, share_value, take_value
-from trine.tensor.device import CPU, Device
+from trine.tensor.device import CPU, Device, check_device
 from trine.tensor.handle import Handle
-from trine.tensor.hooks import HookHandle
+from trine.tensor.hooks import AfterAccumulation, HookHandle
 from trine.tensor.layout import Layout, strided
 from trine.tensor.recorder import local, record, record_view
 from trine.tensor.size import Size
@@ -243,6 +243,20 @@ class Tensor(Handle):
         self._watch()
         return HookHandle(self._hooks, hook)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
+        """Call `hook(tensor)` after each backward pass that added to this leaf's `grad`.
+
+        Raises:
+            GradientError: the tensor does not require grad, or was computed from others.
+        """
+        if not self._meta.requires_grad or not is_leaf(self):
+            raise GradientError(
+                message("register_post_accumulate_grad_hook", received="no leaf that requires grad", expected="a leaf that requires grad")
+            )
+        if self._hooks is None:
+            self._hooks = {}
+        return HookHandle(self._hooks, AfterAccumulation(hook))
+
     def retain_grad(self) -> None:
         """Keep the gradient of this computed tensor in `grad` too."""
         if not self._meta.requires_grad:
@@ -289,6 +303,9 @@ class Tensor(Handle):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if self._meta.requires_grad and not value._meta.dtype.is_differentiable:
+            expected = "a floating-point or complex dtype"
+            raise GradientError(message("data: the tensor requires grad", received=f"a {value._meta.dtype.name} tensor", expected=expected))
         buffer = value._value()
         group = value._alias or AliasGroup(value)
         version, counter = self._version, self._counter
@@ -320,11 +337,15 @@ class Tensor(Handle):
         return self._buffer
 
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
-        """Return the elements as a NumPy array that shares the memory (bfloat16: its bits as uint16).
+        """Return the elements as a NumPy array that shares the memory .
 
         Raises:
             GradientError: if the tensor requires grad and `force` is False.
+            DTypeError: of bfloat16, which NumPy does not have.
         """
+        if self._meta.dtype is dtypes.bfloat16:
+            fix = "use x.float().numpy(), or x.view(trine.uint16).numpy() for the bits"
+            raise DTypeError(message("numpy: NumPy has no such dtype", received="a bfloat16 tensor", fix=fix))
         if self._meta.requires_grad and not force:
             raise GradientError(
                 message(
@@ -355,6 +376,12 @@ class Tensor(Handle):
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """Return what a function of NumPy computed as a tensor: ``np.sin(x)`` is one."""
+        from trine.tensor.convert import from_numpy
+
+        return from_numpy(np.asarray(array))
+
     def item(self) -> Any:
         """Return the only element as a Python number.
 
@@ -365,17 +392,16 @@ class Tensor(Handle):
         if self.numel() != 1:
             fix = "use tolist(), or reduce it first"
             raise ArgumentError(message("item", received=f"a tensor of shape {meta.shape}", expected="exactly one element", fix=fix))
-        array = self._array().reshape(())
-        if meta.dtype is dtypes.bfloat16:
-            return float(dtypes.from_bfloat16_bits(array))
-        return array.item()
+        return self._numbers().item()
+
+    def _numbers(self) -> np.ndarray[Any, Any]:
+        """Return the elements as numbers that NumPy can compare and compute with (those of bfloat16 as float32)."""
+        array = self._array()
+        return dtypes.from_bfloat16_bits(array) if self._meta.dtype is dtypes.bfloat16 else array
 
     def tolist(self) -> Any:
         """Return the elements as nested lists of Python numbers."""
-        array = self._array()
-        if self._meta.dtype is dtypes.bfloat16:
-            array = dtypes.from_bfloat16_bits(array)
-        return array.tolist()
+        return self._numbers().tolist()
 
     def __bool__(self) -> bool:
         if self.numel() != 1:
@@ -446,7 +472,14 @@ class Tensor(Handle):
     def __reduce_ex__(self, protocol: Any) -> Any:
         from trine.tensor.convert import rebuild
 
-        return rebuild, (type(self), self._array().copy(), self._meta.dtype, self._meta.requires_grad)
+        parts = (type(self), self._array().copy(), self._meta.dtype, self._meta.requires_grad)
+        return rebuild, parts, self.__dict__ or None
+
+    def __copy__(self) -> Tensor:
+        """Return another tensor that shares the memory: a leaf."""
+        copy: Tensor = alias_of(self.detach(), type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy.requires_grad_(self._meta.requires_grad)
 
     # --- interchange ------------------------------------------------------------------------------------------------------------
 
@@ -481,14 +514,18 @@ class Tensor(Handle):
         Raises:
             ArgumentError: the device does not exist, or a stream is given.
         """
-        Device(device)
+        check_device(device)
         if stream is not None:
             raise ArgumentError(message("to_device: a stream on the CPU", received=stream, expected="None"))
         return self
 
     def data_ptr(self) -> int:
-        """Return the address of the first element."""
-        return self._value().address
+        """Return the address of the first element: a view's lies in the memory of its base."""
+        group = self._alias
+        layout = layout_of(self) if group is not None and self._path else None
+        if group is None or layout is None or not layout.is_view:
+            return self._value().address
+        return group.base._value().address + layout.offset * group.base._meta.dtype.itemsize
 
 
 recorder.set_tensor_type(Tensor)

@@ -10,7 +10,7 @@ from trine.dtypes import DType
 from trine.errors import ArgumentError, DTypeError, UnsupportedError, message
 from trine.runtime.memory import allocate
 from trine.tensor.convert import tensor
-from trine.tensor.device import Device
+from trine.tensor.device import check_device
 from trine.tensor.size import Size
 from trine.tensor.state import Meta
 from trine.tensor.tensor import Tensor, alias_of, from_buffer
@@ -23,7 +23,7 @@ def construct(name: str, args: tuple[Any, ...], dtype: DType, device: Any = None
         TypeError: a tensor of another dtype, or arguments that are neither sizes nor data.
     """
     if device is not None:
-        Device(device)
+        check_device(device)
     first = args[0] if args else ()
     sizes = tuple(first) if isinstance(first, Size) and len(args) == 1 else args
     if not args or all(isinstance(n, int) and not isinstance(n, bool) for n in sizes):

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from trine.errors import ArgumentError, message
-from trine.tensor.device import Device
+from trine.tensor.device import check_device
 
 
 def _check_devices(devices: Sequence[Any]) -> None:
     if len(devices) != 1:
         raise ArgumentError(message("parallel: devices", received=list(devices), expected="one, the CPU"))
-    Device(devices[0])
+    check_device(devices[0])
 
 
 def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> list[Any]:
