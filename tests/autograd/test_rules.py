@@ -234,6 +234,14 @@ def test_random_expressions_with_broadcasting(data: st.DataObject) -> None:
     gradcheck(lambda x, y: b.sigmoid(function(b.exp(y), function(x, y))), x, y)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention(causal: bool) -> None:
+    rng = np.random.default_rng(0)
+    q, k, v, mask = (rng.standard_normal(shape) for shape in ((2, 2, 4, 3), (2, 1, 5, 3), (2, 2, 5, 2), (1, 1, 4, 5)))
+    gradcheck(lambda *x: b.attention(*x, 0.7, causal, 1), q, k, v, mask)
+    gradcheck(lambda *x: b.attention(*x, None, 0.7, causal, 1), q, k, v)
+
+
 def test_every_differentiable_primitive_has_a_rule() -> None:
     sources = {"input", "scalar", "const", "iota", "random_bits"}
     exact = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_not", "bitwise_not", "argmax", "argmin", "argsort"}

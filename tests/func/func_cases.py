@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import trine
+from trine.core import build
+from trine.core.graph import Node
 from trine.nn import functional as F
+from trine.tensor import record
 
 UNARY = """neg abs sign floor ceil trunc round sqrt rsqrt exp exp2 expm1 log log2 log10 log1p reciprocal sigmoid sin cos tan asin acos
 atan sinh cosh tanh asinh acosh atanh erf erfc erfinv lgamma digamma isnan isinf isfinite""".split()
@@ -84,6 +87,16 @@ def layers(x: Any, y: Any) -> Any:
     return [F.layer_norm(x, (4,)), F.softmax(x, -1), F.cross_entropy(x, (y[:, 0] * 4).long()), x.std(0), x.norm()]
 
 
+def _attended(x: Node, y: Node) -> tuple[Node, ...]:
+    plain = build.attention_parts(build.attention(x, y, y, None, 0.7, False, 0))
+    heads = [build.reshape(v, (1, 3, 4)) for v in (x, y)]
+    return *plain, *build.attention_parts(build.attention(heads[0], heads[1], heads[0], None, 0.7, True, 1))
+
+
+def attention(x: Any, y: Any) -> Any:
+    return list(record(_attended, (x, y)))
+
+
 def decompositions(x: Any, y: Any) -> Any:
     """Of matrices that are well-conditioned and whose decompositions are unique up to what is compared."""
     linalg = trine.linalg
@@ -107,4 +120,4 @@ def spectra(x: Any, y: Any) -> Any:
 
 
 CASES: list[Callable[..., Any]] = [unary_functions, binary_functions, integer_functions, reductions, movements, indices, products]
-CASES += [convolutions, windows, layers, decompositions, spectra]
+CASES += [convolutions, windows, layers, attention, decompositions, spectra]

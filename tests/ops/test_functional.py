@@ -261,6 +261,27 @@ def test_attention() -> None:
     check(attention, F.scaled_dot_product_attention, randn(1, 4, 3, 4), randn(1, 2, 5, 4), randn(1, 2, 5, 4), enable_gqa=True)
 
 
+def test_attention_in_one_kernel() -> None:
+    """Sizes that the kernel takes, where no gradients are asked for."""
+    attention = ops.scaled_dot_product_attention
+    q, k, v = randn(2, 2, 40, 8), randn(2, 2, 50, 8), randn(2, 2, 50, 6)
+    mask = np.random.default_rng(0).random((2, 1, 40, 50)) < 0.5
+    mask[1, 0, 3] = False
+    for options in (
+        {},
+        {"is_causal": True},
+        {"scale": 0.3},
+        {"attn_mask": mask},
+        {"attn_mask": randn(40, 50)},
+        {"attn_mask": mask[:, :, :1]},
+    ):
+        check(attention, F.scaled_dot_product_attention, q, k, v, grad=False, **options)
+    check(attention, F.scaled_dot_product_attention, randn(40, 8), randn(50, 8), randn(50, 8), grad=False)
+    check(
+        attention, F.scaled_dot_product_attention, randn(1, 4, 40, 8), randn(1, 2, 50, 8), randn(1, 2, 50, 8), grad=False, enable_gqa=True
+    )
+
+
 def test_padding_and_resampling() -> None:
     for pad in ((1, 2), (1, 2, 0, 1), (-1, 1), (0, -2, 1, 1)):
         check(ops.pad, F.pad, randn(2, 3, 4, 5), pad, value=2.0)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from trine import dtypes
+from trine.autograd.batching_attention import batched_attention
 from trine.autograd.gradient import SOURCES
 from trine.core import build as b
 from trine.core.graph import Node, context, topological_order
@@ -283,6 +284,7 @@ BATCHING_RULES: dict[str, Rule] = {
     "take": _take,
     "put": _put,
     "dot": _dot,
+    "attention": batched_attention,
     "conv": _conv,
     "conv_input_grad": _conv_input_grad,
     "conv_weight_grad": _conv_weight_grad,

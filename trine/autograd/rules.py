@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trine.autograd.rules_attention import ATTENTION_RULES
 from trine.autograd.rules_decomposition import DECOMPOSITION_RULES
 from trine.autograd.rules_elementwise import BINARY_RULES, UNARY_RULES, Rule
 from trine.autograd.rules_heavy import HEAVY_RULES
@@ -15,6 +16,7 @@ RULES: dict[str, Rule] = {
     **REDUCTION_RULES,
     **MOVEMENT_RULES,
     **HEAVY_RULES,
+    **ATTENTION_RULES,
     **LINALG_RULES,
     **DECOMPOSITION_RULES,
 }

@@ -69,7 +69,12 @@ def exp2(v: Vector, x: str) -> str:
     x = v.clamp(x, *_EXP2_RANGE[v.bits])
     whole, n = v.round(v.add(x, v.c(v.magic)))
     r = v.sub(x, whole)
-    return _scale(v, v.fma(v.poly(r, _EXP2[v.bits]), r, v.c(1.0)), whole, n)
+    return _scale(v, exp2_poly(v, r), whole, n)
+
+
+def exp2_poly(v: Vector, r: str) -> str:
+    """2**r for r in [-1/2, 1/2]."""
+    return v.fma(v.poly(r, _EXP2[v.bits]), r, v.c(1.0))
 
 
 def _expm1_parts(v: Vector, x: str) -> tuple[str, str]:

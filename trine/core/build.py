@@ -7,6 +7,7 @@ not the names. Dtypes are not promoted here: operands of one operation have one 
 
 from __future__ import annotations
 
+from trine.core.build_attention import attention, attention_parts
 from trine.core.build_base import make
 from trine.core.build_elementwise import (
     abs,
@@ -177,6 +178,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "attention",
+    "attention_parts",
     "bitcast",
     "bitwise_and",
     "bitwise_not",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from trine import dtypes
-from trine.core import dtype_rules, library_rules, shape_rules, window_rules
+from trine.core import attention_rules, dtype_rules, library_rules, shape_rules, window_rules
 from trine.core.dtype_rules import Fixed, Same
 from trine.core.library_rules import Library
 
@@ -123,6 +123,7 @@ _rows("put_along", "index", 3, "axis mode", S.put_along, D.put)
 _rows("argsort", "sort", 1, "axis descending", S.same, Same("biuf", dtypes.int64))
 
 _rows("dot", "dot", 2, "", S.dot, Same(NUMBER))
+_rows("attention", "attention", None, "scale causal heads", attention_rules.attention, attention_rules.dtype)
 _rows("conv", "conv", 2, CONV, W.conv, Same(NUMBER))
 _rows("conv_input_grad", "conv", 2, "input_shape " + CONV, W.conv_input_grad, Same(NUMBER))
 _rows("conv_weight_grad", "conv", 2, "weight_shape " + CONV, W.conv_weight_grad, Same(NUMBER))

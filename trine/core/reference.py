@@ -7,13 +7,14 @@ Integer arithmetic wraps; an integer divided by zero gives 0.
 from __future__ import annotations
 
 from trine.core.graph import Node
+from trine.core.reference_attention import ATTENTION
 from trine.core.reference_base import Array, Implementation
 from trine.core.reference_elementwise import ELEMENTWISE
 from trine.core.reference_linalg import FOURIER, LINALG
 from trine.core.reference_movement import MOVEMENT
 from trine.core.reference_window import WINDOW
 
-REFERENCE: dict[str, Implementation] = {**ELEMENTWISE, **MOVEMENT, **WINDOW, **LINALG, **FOURIER}
+REFERENCE: dict[str, Implementation] = {**ELEMENTWISE, **MOVEMENT, **WINDOW, **ATTENTION, **LINALG, **FOURIER}
 
 
 def apply(node: Node, *operands: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from trine.core.attention_rules import sizes
 from trine.core.graph import Node
 
 
@@ -38,8 +39,15 @@ def _each_result(node: Node) -> int:
     return _product(node.shape)
 
 
+def _attention(node: Node) -> int:
+    """Of the products; a causal mask leaves out half of them."""
+    found = sizes(node.op, node.inputs, node.attrs)
+    return 2 * _product(found.batch) * found.queries * found.keys * (found.width + found.value_width) // (2 if node.attrs[1] else 1)
+
+
 _HEAVY: dict[str, Callable[[Node], int]] = {
     "dot": _dot,
+    "attention": _attention,
     "conv": _conv,
     "conv_input_grad": _conv_input_grad,
     "conv_weight_grad": _conv_weight_grad,

@@ -7,7 +7,7 @@ from typing import Any
 
 from trine import dtypes
 from trine.core import build as b
-from trine.core.graph import Node
+from trine.core.graph import Node, context
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.ops.activation import softmax_nodes
 from trine.ops.contraction import check_same_dtype
@@ -73,6 +73,47 @@ def weighted_values(weights: Node, value: Node) -> Node:
     return _dot_broadcast(weights, value)
 
 
+# The kernel takes at least so many queries and keys, and as many scores of a head.
+_FEWEST, _FEWEST_SCORES = 8, 1 << 10
+
+
+def in_one_kernel(query: Node, key: Node, value: Node, mask: Node | None) -> bool:
+    """Return whether an attention is computed by one kernel, without memory for the scores: where no gradient is asked for."""
+    operands = [query, key, value, *([] if mask is None else [mask])]
+    if context.grad_enabled and any([x.requires_grad for x in operands]):
+        return False
+    if not query.dtype.is_floating_point or not (mask is None or mask.dtype is dtypes.bool_ or mask.dtype.is_floating_point):
+        return False
+    queries, keys = query.shape[-2], key.shape[-2]
+    batch = broadcast("scaled_dot_product_attention", query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    is_small = min(queries, keys) < _FEWEST or queries * keys < _FEWEST_SCORES
+    return not (
+        is_small or 0 in (*batch, query.shape[-1], value.shape[-1]) or (mask is not None and not _fits(mask, (*batch, queries, keys)))
+    )
+
+
+def _fits(mask: Node, scores: tuple[int, ...]) -> bool:
+    """Return whether a mask adds no axes and no repetitions to the scores."""
+    return len(mask.shape) <= len(scores) and all(m in (1, s) for m, s in zip(mask.shape[::-1], scores[::-1], strict=False))
+
+
+def attended(query: Node, key: Node, value: Node, mask: Node | None, scale: float | None, causal: bool) -> Node:
+    """Return an attention as one kernel; half types are computed as float32."""
+    dtype = dtypes.float32 if query.dtype.is_half else query.dtype
+    rank = max(len(x.shape) for x in (query, key, value))
+
+    def wide(x: Node) -> Node:
+        return b.cast(b.reshape(x, (*(1,) * (rank - len(x.shape)), *x.shape)), dtype)
+
+    if mask is not None:
+        if mask.dtype is dtypes.bool_:
+            mask = b.where(mask, b.const(0.0, dtype), b.const(-math.inf, dtype))
+        mask = wide(mask)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    packed = b.attention(wide(query), wide(key), wide(value), mask, factor, causal, 1 if rank > 3 else 0)
+    return b.cast(b.attention_parts(packed)[0], query.dtype)
+
+
 def _attention(*arguments: Any) -> Node:
     query, key, value, *rest, has_mask, has_dropout, is_causal, scale, enable_gqa = arguments
     check_same_dtype("scaled_dot_product_attention", query, key, value)
@@ -82,6 +123,9 @@ def _attention(*arguments: Any) -> Node:
         raise ShapeError(message("scaled_dot_product_attention: shapes do not fit", received=received, expected=expected))
     if enable_gqa:
         key, value = _grouped(query, key, value)
+    mask = rest[0] if has_mask else None
+    if not has_dropout and in_one_kernel(query, key, value, mask):
+        return attended(query, key, value, mask, scale, is_causal)
     scores = score_nodes(query, key, scale)
     lowest = number(-math.inf, scores)
     if is_causal:

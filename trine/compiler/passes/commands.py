@@ -241,6 +241,12 @@ class Lowering:
         )
         return [*self._lower_loop(nest)]
 
+    def copied(self, view: heavy.View, nodes: tuple[Node, ...]) -> heavy.View:
+        """Return a row-major copy of a view."""
+        result = heavy.View(self.temporary(view.shape, view.value.dtype), 0, row_major(view.shape), view.shape)
+        self.commands += self._copy(view, result, nodes)
+        return result
+
     def _on_host(self, group: Group, stores: Sequence[tuple[Node, Value, tuple[int, ...] | None]], reason: str) -> None:
         """Run a group node by node with the NumPy reference."""
         nodes: list[Node] = []

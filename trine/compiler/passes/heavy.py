@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from trine.compiler.lower.attention import Rows, lower_attention
 from trine.compiler.lower.conv import lower_conv, lower_conv_input_grad
 from trine.compiler.lower.conv_geometry import ConvAttributes
 from trine.compiler.lower.conv_weight import lower_conv_weight_grad
@@ -15,10 +17,14 @@ from trine.compiler.lower.scan import lower_scan
 from trine.compiler.lower.sort import lower_argsort
 from trine.compiler.lower.window import WindowAttributes, lower_window
 from trine.compiler.nest import LoopNest
+from trine.compiler.passes.views import row_major
 from trine.compiler.program import Command, Value
 from trine.compiler.target import Target
+from trine.core.attention_rules import Sizes
+from trine.core.attention_rules import sizes as attention_sizes
 from trine.core.graph import Node
 from trine.dtypes import DType
+from trine.shapes import Shape
 
 
 @dataclass(eq=False, slots=True)
@@ -45,6 +51,9 @@ class Context(Protocol):
 
     def temporary(self, shape: tuple[int, ...], dtype: DType) -> Value:
         """Return a new row-major temporary."""
+
+    def copied(self, view: View, nodes: tuple[Node, ...]) -> View:
+        """Return a row-major copy of a view."""
 
 
 Lowerer = Callable[[Any, Node, Sequence[View], View], list[Command]]
@@ -141,6 +150,41 @@ def _concat(context: Context, node: Node, operands: Sequence[View], output: View
     return lower_concat(context.target, values, output.value, node.attrs[0], context.temporary, context.threads, (node,), placed)
 
 
+def _rows(view: View, per_row: bool = False) -> Rows:
+    if per_row:
+        return Rows(view.value, view.offset, view.strides[:-1], view.strides[-1])
+    return Rows(view.value, view.offset, view.strides[:-2], view.strides[-2], view.strides[-1])
+
+
+def _adjacent(context: Context, view: View, node: Node) -> View:
+    """Return a view whose rows have adjacent elements, copied if need be."""
+    return view if view.strides[-1] == 1 or view.shape[-1] == 1 else context.copied(view, (node,))
+
+
+def _parts(shapes: Sequence[Shape], found: Sizes, value: Value, offset: int = 0) -> list[Rows]:
+    """Return where the parts of a packed result lie."""
+    parts = []
+    for shape in shapes:
+        strides = row_major(shape)
+        if len(shape) == len(found.batch) + 2:
+            strides = tuple([strides[axis] for axis in found.order])
+            parts.append(Rows(value, offset, strides[:-2], strides[-2], strides[-1]))
+        else:
+            parts.append(Rows(value, offset, strides[:-1], strides[-1]))
+        offset += math.prod(shape)
+    return parts
+
+
+def _attention(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
+    query, key, value, *rest = operands
+    found = attention_sizes(node.op, node.inputs, node.attrs)
+    key, value = _adjacent(context, key, node), _adjacent(context, value, node)
+    mask = _rows(rest[0]) if rest else None
+    out, lse = _parts(found.results, found, output.value)
+    scale, causal, _ = node.attrs
+    return lower_attention(context.target, found, _rows(query), _rows(key), _rows(value), mask, out, lse, scale, causal, (node,))
+
+
 # Those that can go on with each tile of their result: (…, result, a nest over the result's axes whose access 0 is the result).
 WITH_EPILOGUE: dict[str, Callable[[Any, Node, Sequence[View], View, LoopNest], list[Command]]] = {
     "dot": _dot,
@@ -154,6 +198,7 @@ LOWERERS: dict[str, Lowerer] = {
     "conv_input_grad": _conv_input_grad,
     "conv_weight_grad": _conv_weight_grad,
     **dict.fromkeys(("window_max", "window_sum", "window_argmax", "window_max_grad", "window_sum_grad"), _window),
+    "attention": _attention,
     "take": _on_arrays(lower_take),
     "take_along": _on_arrays(lower_take_along),
     "put": _on_arrays(lower_put),
