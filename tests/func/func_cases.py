@@ -94,7 +94,8 @@ def _attended(x: Node, y: Node) -> tuple[Node, ...]:
 
 
 def attention(x: Any, y: Any) -> Any:
-    return list(record(_attended, (x, y)))
+    gradient = trine.func.grad(lambda x, y: sum((v * v).sum() for v in record(_attended, (x, y))), (0, 1))
+    return [*record(_attended, (x, y)), *gradient(x, y)]
 
 
 def decompositions(x: Any, y: Any) -> Any:

@@ -262,7 +262,7 @@ def test_attention() -> None:
 
 
 def test_attention_in_one_kernel() -> None:
-    """Sizes that the kernel takes, where no gradients are asked for."""
+    """Sizes that the kernel takes."""
     attention = ops.scaled_dot_product_attention
     q, k, v = randn(2, 2, 40, 8), randn(2, 2, 50, 8), randn(2, 2, 50, 6)
     mask = np.random.default_rng(0).random((2, 1, 40, 50)) < 0.5
@@ -276,6 +276,7 @@ def test_attention_in_one_kernel() -> None:
         {"attn_mask": mask[:, :, :1]},
     ):
         check(attention, F.scaled_dot_product_attention, q, k, v, grad=False, **options)
+    check(attention, F.scaled_dot_product_attention, *[randn(1, 4, 70, 8) for _ in range(3)], is_causal=True, atol=1e-4)
     check(attention, F.scaled_dot_product_attention, randn(40, 8), randn(50, 8), randn(50, 8), grad=False)
     check(
         attention, F.scaled_dot_product_attention, randn(1, 4, 40, 8), randn(1, 2, 50, 8), randn(1, 2, 50, 8), grad=False, enable_gqa=True

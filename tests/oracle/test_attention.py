@@ -12,6 +12,7 @@ from trine.compiler.program import HostCommand
 from trine.compiler.target import Target, host_target
 from trine.core import build as b
 from trine.core.graph import Graph, Node
+from trine.core.interpreter import evaluate
 from trine.dtypes import DType
 
 every_target = pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
@@ -47,6 +48,26 @@ def test_sizes(sizes: tuple[int, int, int, int], causal: bool, mask: str, dtype:
     node, arrays = attend(sizes, (2, 2), mask, causal, dtype)
     assert_native(node, arrays, target)
     check(list(b.attention_parts(node)), arrays, target=target)
+
+
+def differentiated(node: Node, arrays: list[np.ndarray]) -> tuple[Node, list[np.ndarray]]:
+    """Return the gradient of an attention, packed, and the arrays of its operands."""
+    inputs = [leaf(k, a.shape, node.dtype) for k, a in enumerate(arrays)]
+    parts = evaluate(list(b.attention_parts(node)), arrays)
+    more = [array_of(node.dtype, parts[0].shape, 7), parts[1], array_of(node.dtype, parts[1].shape, 8)]
+    leaves = [leaf(len(arrays) + k, a.shape, node.dtype) for k, a in enumerate(more)]
+    return b.attention_grad(*inputs[:3], *leaves, inputs[3] if len(inputs) > 3 else None, *node.attrs), [*arrays, *more]
+
+
+@every_target
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float64], ids=lambda d: d.name)
+@pytest.mark.parametrize("mask", ["", "plane", "row", "empty"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sizes", [(17, 17, 8, 8), (150, 301, 5, 7), (97, 33, 32, 20)], ids=str)
+def test_gradients(sizes: tuple[int, int, int, int], causal: bool, mask: str, dtype: DType, target: Target) -> None:
+    node, arrays = differentiated(*attend(sizes, (2, 2), mask, causal, dtype))
+    assert_native(node, arrays, target)
+    check(list(b.attention_grad_parts(node)), arrays, target=target, tolerance=10)
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 2)], ids=str)

@@ -284,7 +284,7 @@ BATCHING_RULES: dict[str, Rule] = {
     "take": _take,
     "put": _put,
     "dot": _dot,
-    "attention": batched_attention,
+    **_rows("attention attention_grad", batched_attention),
     "conv": _conv,
     "conv_input_grad": _conv_input_grad,
     "conv_weight_grad": _conv_weight_grad,

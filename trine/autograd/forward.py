@@ -283,7 +283,7 @@ FORWARD_RULES: dict[str, Rule] = {
     "copysign": _copysign,
     "where": _where,
     **_rows("cumprod nextafter library cholesky inv matrix_exp cofactor det solve triangular_solve cholesky_solve lstsq", _transposed),
-    **_rows("pinv eigh eig svd qr lu slogdet attention", _transposed),
+    **_rows("pinv eigh eig svd qr lu slogdet attention attention_grad", _transposed),
     "pad": _pad,
     "concat": _concat,
     "update": _update,

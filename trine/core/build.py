@@ -7,7 +7,7 @@ not the names. Dtypes are not promoted here: operands of one operation have one 
 
 from __future__ import annotations
 
-from trine.core.build_attention import attention, attention_parts
+from trine.core.build_attention import attention, attention_grad, attention_grad_parts, attention_parts
 from trine.core.build_base import make
 from trine.core.build_elementwise import (
     abs,
@@ -179,6 +179,8 @@ __all__ = [
     "atan2",
     "atanh",
     "attention",
+    "attention_grad",
+    "attention_grad_parts",
     "attention_parts",
     "bitcast",
     "bitwise_and",

@@ -3,8 +3,9 @@
 With the scores ``s = scale * query @ key^T + mask`` (-infinity where `causal` forbids), `attention` gives ``softmax(s) @ value`` and, for
 each row, the logarithm of the sum of ``exp(s)`` (-infinity where no position is allowed, and then the output is 0).
 
-Its gradient is composed: with ``p = exp(s - lse)`` and ``ds = p * (gradient @ value^T - delta)``, ``delta = sum(gradient * output)``, those
-of query, key and value are ``scale * ds @ key``, ``scale * ds^T @ query`` and ``p^T @ gradient`` (Dao et al., "FlashAttention", 2022).
+`attention_grad` gives, with ``p = exp(s - lse)`` and ``ds = p * (gradient @ value^T - delta)``, the gradients of query
+(``scale * ds @ key``), key (``scale * ds^T @ query``) and value (``p^T @ gradient``). With ``delta = sum(gradient * output)`` this is the
+gradient of `attention` (Dao et al., "FlashAttention", 2022), and nothing as large as the scores has to be kept.
 """
 
 from __future__ import annotations
@@ -35,6 +36,24 @@ def attention(query: Node, key: Node, value: Node, mask: Node | None, scale: flo
     """
     operands = (query, key, value) if mask is None else (query, key, value, mask)
     return make("attention", operands, (float(scale), bool(causal), heads))
+
+
+def attention_grad(
+    query: Node, key: Node, value: Node, gradient: Node, lse: Node, delta: Node, mask: Node | None, scale: float, causal: bool, heads: int
+) -> Node:
+    """Return the gradients of query, key and value over the whole batch, packed; `attention_grad_parts` cuts them out.
+
+    Args:
+        gradient: (\\*batch, L, V). lse, delta: (\\*batch, L). The others: as for `attention`.
+    """
+    operands = (query, key, value, gradient, lse, delta)
+    return make("attention_grad", operands if mask is None else (*operands, mask), (float(scale), bool(causal), heads))
+
+
+def attention_grad_parts(node: Node) -> list[Node]:
+    """Return the parts of the packed result of `attention_grad`."""
+    sizes = rules.sizes(node.op, node.inputs, node.attrs)
+    return [permute(piece, sizes.order) for piece in cut_flat(node, sizes.gradients)]
 
 
 def attention_parts(node: Node) -> tuple[Node, Node]:

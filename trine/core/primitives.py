@@ -124,6 +124,7 @@ _rows("argsort", "sort", 1, "axis descending", S.same, Same("biuf", dtypes.int64
 
 _rows("dot", "dot", 2, "", S.dot, Same(NUMBER))
 _rows("attention", "attention", None, "scale causal heads", attention_rules.attention, attention_rules.dtype)
+_rows("attention_grad", "attention", None, "scale causal heads", attention_rules.attention, attention_rules.dtype)
 _rows("conv", "conv", 2, CONV, W.conv, Same(NUMBER))
 _rows("conv_input_grad", "conv", 2, "input_shape " + CONV, W.conv_input_grad, Same(NUMBER))
 _rows("conv_weight_grad", "conv", 2, "weight_shape " + CONV, W.conv_weight_grad, Same(NUMBER))

@@ -48,4 +48,14 @@ def _attention(node: Node, *operands: Array) -> Array:
     return _pack(node, [output, (np.log(total) + largest)[..., 0]])
 
 
-ATTENTION: dict[str, Implementation] = {"attention": quiet(_attention)}
+def _attention_grad(node: Node, *operands: Array) -> Array:
+    query, key, value, gradient, lse, delta, *rest = _wide(node, operands)
+    found = sizes(node.op, node.inputs, node.attrs)
+    scores = _scores(node, query, key, rest[0] if rest else None)
+    weights = np.exp(scores - np.where(lse == -np.inf, np.inf, lse)[..., None])
+    slopes = node.attrs[0] * weights * (np.matmul(gradient, value.swapaxes(-1, -2)) - delta[..., None])
+    parts = [np.matmul(slopes, key), np.matmul(slopes.swapaxes(-1, -2), query), np.matmul(weights.swapaxes(-1, -2), gradient)]
+    return _pack(node, [np.broadcast_to(part, (*found.batch, *part.shape[-2:])) for part in parts])
+
+
+ATTENTION: dict[str, Implementation] = {"attention": quiet(_attention), "attention_grad": quiet(_attention_grad)}

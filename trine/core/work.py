@@ -42,12 +42,13 @@ def _each_result(node: Node) -> int:
 def _attention(node: Node) -> int:
     """Of the products; a causal mask leaves out half of them."""
     found = sizes(node.op, node.inputs, node.attrs)
-    return 2 * _product(found.batch) * found.queries * found.keys * (found.width + found.value_width) // (2 if node.attrs[1] else 1)
+    products = found.width + found.value_width if node.op == "attention" else 3 * found.width + 2 * found.value_width
+    return 2 * _product(found.batch) * found.queries * found.keys * products // (2 if node.attrs[1] else 1)
 
 
 _HEAVY: dict[str, Callable[[Node], int]] = {
     "dot": _dot,
-    "attention": _attention,
+    **dict.fromkeys(("attention", "attention_grad"), _attention),
     "conv": _conv,
     "conv_input_grad": _conv_input_grad,
     "conv_weight_grad": _conv_weight_grad,

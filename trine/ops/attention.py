@@ -73,23 +73,29 @@ def weighted_values(weights: Node, value: Node) -> Node:
     return _dot_broadcast(weights, value)
 
 
-# The kernel takes at least so many queries and keys, and as many scores of a head.
-_FEWEST, _FEWEST_SCORES = 8, 1 << 10
+# The kernel takes at least so many queries and keys, and pays from so many scores of a matrix on. With gradients it pays early where the
+# half of a causal mask is skipped, and late where the scores, once computed, are as well kept.
+_FEWEST = 8
+_FEWEST_SCORES, _FEWEST_CAUSAL_WITH_GRADIENT, _FEWEST_WITH_GRADIENT = 1 << 10, 1 << 12, 1 << 18
+# A matrix is one unit of the gradient's kernel: fewer than these leave threads idle.
+_FEWEST_MATRICES = 4
 
 
-def in_one_kernel(query: Node, key: Node, value: Node, mask: Node | None) -> bool:
-    """Return whether an attention is computed by one kernel, without memory for the scores: where no gradient is asked for."""
-    operands = [query, key, value, *([] if mask is None else [mask])]
-    if context.grad_enabled and any([x.requires_grad for x in operands]):
+def in_one_kernel(query: Node, key: Node, value: Node, mask: Node | None, causal: bool) -> bool:
+    """Return whether an attention is computed by one kernel, without memory for the scores: a mask that learns needs them."""
+    if mask is not None and mask.requires_grad and context.grad_enabled:
         return False
     if not query.dtype.is_floating_point or not (mask is None or mask.dtype is dtypes.bool_ or mask.dtype.is_floating_point):
         return False
     queries, keys = query.shape[-2], key.shape[-2]
     batch = broadcast("scaled_dot_product_attention", query.shape[:-2], key.shape[:-2], value.shape[:-2])
-    is_small = min(queries, keys) < _FEWEST or queries * keys < _FEWEST_SCORES
-    return not (
-        is_small or 0 in (*batch, query.shape[-1], value.shape[-1]) or (mask is not None and not _fits(mask, (*batch, queries, keys)))
-    )
+    fewest = _FEWEST_SCORES
+    if context.grad_enabled and any([x.requires_grad for x in (query, key, value)]):
+        if size_of(batch) < _FEWEST_MATRICES:
+            return False
+        fewest = _FEWEST_CAUSAL_WITH_GRADIENT if causal else _FEWEST_WITH_GRADIENT
+    is_small = min(queries, keys) < _FEWEST or queries * keys < fewest or 0 in (*batch, query.shape[-1], value.shape[-1])
+    return not is_small and (mask is None or _fits(mask, (*batch, queries, keys)))
 
 
 def _fits(mask: Node, scores: tuple[int, ...]) -> bool:
@@ -124,7 +130,7 @@ def _attention(*arguments: Any) -> Node:
     if enable_gqa:
         key, value = _grouped(query, key, value)
     mask = rest[0] if has_mask else None
-    if not has_dropout and in_one_kernel(query, key, value, mask):
+    if not has_dropout and in_one_kernel(query, key, value, mask, is_causal):
         return attended(query, key, value, mask, scale, is_causal)
     scores = score_nodes(query, key, scale)
     lowest = number(-math.inf, scores)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates import attention as forward
+from trine.compiler.templates import attention_grad as backward
 from trine.compiler.templates.attention_base import tile_rows
 from trine.compiler.templates.dot import micro_kernel, tile
 from trine.compiler.templates.dot_pack import pack_layout, packer
@@ -20,6 +21,9 @@ from trine.errors import UnsupportedError, message
 # Most queries of a unit, and keys that it takes at a time.
 _Q_BLOCK = 64
 _K_BLOCK = 128
+# The same for the gradient: multiples of ROW_UNIT and of the columns of a panel.
+_GRADIENT_Q_BLOCK = 48
+_GRADIENT_K_BLOCK = 96
 
 
 @dataclass(eq=False, slots=True)
@@ -153,6 +157,75 @@ def lower_attention(
     kernel = forward.attention_kernel(dtype, mask is not None, causal)
     params: list[int | Kernel] = [*integers, *functions, *batch_entries(found.batch, arrays)]
     return [Command(kernel, operands, params, units, cost, scratch, "attention", nodes)]
+
+
+def lower_attention_grad(
+    target: Target,
+    found: Sizes,
+    operands: Sequence[Rows],
+    mask: Rows | None,
+    results: Sequence[Rows],
+    scale: float,
+    causal: bool,
+    nodes: tuple[Node, ...] = (),
+) -> list[Command]:
+    """Return the command of an attention's gradient.
+
+    Args:
+        found: the sizes. operands: query, key, value, gradient, row sums and deltas. results: the gradients of query, key and value.
+
+    Raises:
+        UnsupportedError: no kernel for these sizes, dtype or strides; elements of query, gradient and results are adjacent.
+    """
+    query, key, value, gradient, lse, delta = operands
+    dtype = query.value.dtype
+    check(target, dtype, found, query, gradient, *results)
+    geometry, rows = tile(target, dtype), tile_rows(target, dtype)
+    columns, vectors = geometry.columns, geometry.vectors
+    q_block, k_block = _GRADIENT_Q_BLOCK, _GRADIENT_K_BLOCK
+    width_rows, value_rows = shared_rows(found.width, rows, vectors), shared_rows(found.value_width, rows, vectors)
+    row = k_block + columns  # not a power of two, so that a column's elements do not share a set of the cache
+    head, block = rows * row, q_block * row
+    parts, scratch = layout(
+        dtype.itemsize,
+        geometry.lanes,
+        keys=k_block * found.width,
+        values=k_block * found.value_width,
+        rows=k_block * even(found.width, found.width, columns),
+        dk=k_block * found.width,
+        dv=k_block * found.value_width,
+        head=head,
+        scores=block + head,  # the second head
+        slopes=block,
+        mask=q_block * columns if mask else 0,
+    )
+    arrays = [*operands, *([mask] if mask else []), *results]
+    strides = [query.position, key.position, key.element, value.position, value.element, gradient.position, lse.position, delta.position]
+    strides += [*((mask.position, mask.element) if mask else (0, 0)), *[x.position for x in results]]
+    integers = [q_block, k_block, found.queries, found.keys, found.width, found.value_width, scale_bits(scale), *strides]
+    integers += [rows, width_rows, value_rows, row, *[parts[name] for name in ("values", "rows", "dk", "dv", "scores", "slopes", "mask")]]
+    functions = [
+        micro_kernel(dtype, "column", rows, vectors),
+        micro_kernel(dtype, "column", max(found.queries % rows, 1), vectors),
+        rows_kernel(dtype, width_rows, vectors),
+        rows_kernel(dtype, found.width % width_rows, vectors),
+        rows_kernel(dtype, value_rows, vectors),
+        rows_kernel(dtype, found.value_width % value_rows, vectors),
+        packer(dtype, dtype, pack_layout(key.position, key.element, dtype)),
+        packer(dtype, dtype, pack_layout(value.position, value.element, dtype)),
+        packer(dtype, dtype, pack_layout(key.element, key.position, dtype)),
+        packer(dtype, dtype, pack_layout(mask.element, mask.position, dtype) if mask else "gather"),
+        out_packer(dtype, found.width, geometry.lanes),
+        out_packer(dtype, found.value_width, geometry.lanes),
+    ]
+    units = 1
+    for size in found.batch:
+        units *= size
+    cost = units * found.queries * found.keys * (6 * found.width + 4 * found.value_width + 50) // (2 if causal else 1)
+    accesses = [x.operand("rw" if x is results[0] else "w" if x in results else "r") for x in arrays]
+    kernel = backward.attention_grad_kernel(dtype, mask is not None, causal)
+    params: list[int | Kernel] = [*integers, *functions, *batch_entries(found.batch, arrays)]
+    return [Command(kernel, accesses, params, units, cost, scratch, "attention_grad", nodes)]
 
 
 def layout(itemsize: int, lanes: int, **sizes: int) -> tuple[dict[str, int], int]:

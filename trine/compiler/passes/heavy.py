@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from trine.compiler.lower.attention import Rows, lower_attention
+from trine.compiler.lower.attention import Rows, lower_attention, lower_attention_grad
 from trine.compiler.lower.conv import lower_conv, lower_conv_input_grad
 from trine.compiler.lower.conv_geometry import ConvAttributes
 from trine.compiler.lower.conv_weight import lower_conv_weight_grad
@@ -185,6 +185,17 @@ def _attention(context: Context, node: Node, operands: Sequence[View], output: V
     return lower_attention(context.target, found, _rows(query), _rows(key), _rows(value), mask, out, lse, scale, causal, (node,))
 
 
+def _attention_grad(context: Context, node: Node, operands: Sequence[View], output: View) -> list[Command]:
+    query, key, value, gradient, lse, delta, *rest = operands
+    found = attention_sizes(node.op, node.inputs, node.attrs)
+    query, gradient = _adjacent(context, query, node), _adjacent(context, gradient, node)
+    rows = [*[_rows(x) for x in (query, key, value, gradient)], _rows(lse, True), _rows(delta, True)]
+    mask = _rows(rest[0]) if rest else None
+    scale, causal, _ = node.attrs
+    results = _parts(found.gradients, found, output.value)
+    return lower_attention_grad(context.target, found, rows, mask, results, scale, causal, (node,))
+
+
 # Those that can go on with each tile of their result: (…, result, a nest over the result's axes whose access 0 is the result).
 WITH_EPILOGUE: dict[str, Callable[[Any, Node, Sequence[View], View, LoopNest], list[Command]]] = {
     "dot": _dot,
@@ -199,6 +210,7 @@ LOWERERS: dict[str, Lowerer] = {
     "conv_weight_grad": _conv_weight_grad,
     **dict.fromkeys(("window_max", "window_sum", "window_argmax", "window_max_grad", "window_sum_grad"), _window),
     "attention": _attention,
+    "attention_grad": _attention_grad,
     "take": _on_arrays(lower_take),
     "take_along": _on_arrays(lower_take_along),
     "put": _on_arrays(lower_put),

@@ -34,7 +34,7 @@ EXPENSIVE: Final = frozenset(
 MODERATE: Final = frozenset({"sqrt", "rsqrt", "reciprocal", "div"})
 
 # Heavy primitives that read any strided view of an array; the others want whole arrays.
-STRIDED_OPERANDS: Final = frozenset({"dot", "attention"})
+STRIDED_OPERANDS: Final = frozenset({"dot", "attention", "attention_grad"})
 # Primitives on (N, C, *spatial) arrays that prefer the channels last: the operands that are such arrays.
 CHANNEL_OPERANDS: Final[dict[str, tuple[int, ...]]] = {
     "conv": (0,),

@@ -46,6 +46,7 @@ class Emitter:
         self.v = Vector(f, self.x.element, self.x.lanes)
         geometry = tile(target, dtype)
         self.vectors, self.columns = geometry.vectors, geometry.columns
+        self.columns_text = str(geometry.columns)
         first = 2 * operands
         self.p = {name: f.param(first + i) for i, name in enumerate(integers)}
         self.functions = {name: f.param(first + len(integers) + i, "ptr") for i, name in enumerate(functions)}
