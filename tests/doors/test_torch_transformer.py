@@ -215,3 +215,28 @@ def test_a_function_as_activation_and_custom_parts() -> None:
     encoder = nn.TransformerEncoder(layer, 2)
     assert encoder.layers[0] is not encoder.layers[1]
     assert encoder.layers[0].linear1.weight.tolist() == encoder.layers[1].linear1.weight.tolist()
+
+
+@pytest.mark.parametrize("masks", ["", "padding", "mask", "both", "causal"])
+def test_heads_in_one_kernel(masks: str) -> None:
+    """Lengths that the kernel of attention takes."""
+    length = 70
+    padding = np.zeros((2, length), bool)
+    padding[1, 60:] = True
+    causal = np.triu(np.ones((length, length), bool), 1)
+    theirs, mine = torch.nn.MultiheadAttention(16, 4, batch_first=True), nn.MultiheadAttention(16, 4, batch_first=True)
+    copy_weights(mine, theirs)
+
+    def run(library: Any, module: Any, x: Any) -> Any:
+        options: dict[str, Any] = {"need_weights": False}
+        if masks in ("padding", "both"):
+            options["key_padding_mask"] = library.tensor(padding)
+        if masks in ("mask", "both", "causal"):
+            options["attn_mask"] = library.tensor(causal)
+        if masks == "causal":
+            options["is_causal"] = True
+        with library.no_grad():
+            plain = module(x, x, x, **options)[0]
+        return module(x, x, x, **options)[0], plain
+
+    compare(run, [randn(2, length, 16)], (mine, theirs))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle_support import TARGETS, array_of, check, leaf
+from oracle_support import TARGETS, array_of, check, leaf, run_native
 
 from trine import dtypes
 from trine.compiler.pipeline import compile_graph
 from trine.compiler.program import HostCommand
-from trine.compiler.target import Target, host_target
+from trine.compiler.target import Target
 from trine.core import build as b
 from trine.core.graph import Graph, Node
 from trine.core.interpreter import evaluate
@@ -103,4 +103,21 @@ def test_scores_of_all_sizes() -> None:
     arrays[0][0, 3] = np.nan
     output = b.attention_parts(node)[0]
     check([output], arrays, tolerance=20)
-    assert host_target() in TARGETS
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_results_do_not_depend_on_the_number_of_threads(causal: bool) -> None:
+    from trine.runtime import pool
+
+    node, arrays = attend((150, 200, 16, 16), (3, 2), "plane", causal, dtypes.float32)
+    gradient, more = differentiated(node, arrays)
+    graph = Graph((node, gradient), tuple(leaf(k, a.shape) for k, a in enumerate(more)))
+    before = pool.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            pool.set_num_threads(threads)
+            results.append([r.tobytes() for r in run_native(graph, more)])
+    finally:
+        pool.set_num_threads(before)
+    assert results[0] == results[1] == results[2]

@@ -12,7 +12,7 @@ from trine.core import build as b
 from trine.core.graph import Node
 from trine.errors import ArgumentError, DTypeError, ShapeError, message
 from trine.ops.activation import softmax_nodes
-from trine.ops.attention import causal_mask, dropped_weights, masked_softmax, score_nodes, weighted_values
+from trine.ops.attention import attended, causal_mask, dropped_weights, in_one_kernel, masked_softmax, score_nodes, weighted_values
 from trine.ops.contraction import linear_nodes
 from trine.ops.promotion import as_dtype, number, size
 from trine.ops.random import stream
@@ -93,6 +93,21 @@ def _masked(scores: Node, mask: Node) -> Node:
     return b.add(scores, as_dtype(mask, scores.dtype))
 
 
+def _added(masks: list[Node], query: Node) -> Node:
+    """Return one mask that is added to the scores."""
+    lowest, zero = number(-math.inf, query), number(0, query)
+    parts = [b.where(mask, lowest, zero) if mask.dtype is dtypes.bool_ else as_dtype(mask, query.dtype) for mask in masks]
+    return parts[0] if len(parts) == 1 else b.add(*parts)
+
+
+def _joined(heads: Node, out: tuple[Node, Node | None], spec: Heads) -> Node:
+    """Return the projection of the heads' outputs."""
+    batch, count, length, width = heads.shape
+    result = linear_nodes(b.reshape(b.permute(heads, (0, 2, 1, 3)), (batch, length, count * width)), out[0])
+    result = result if out[1] is None else b.add(result, out[1])
+    return result if spec.batch_first else b.permute(result, (1, 0, 2))
+
+
 def _check_mask(mask: Node, batch: int, heads: int, length: int, positions: int) -> Node:
     """Return a mask (L, S) or (N * H, L, S) with four axes."""
     expected: tuple[int, ...] = (length, positions) if len(mask.shape) == 2 else (batch * heads, length, positions)
@@ -122,27 +137,30 @@ def multi_head_nodes(*arguments: Any) -> tuple[Node, ...]:
         zeros = b.full(0, (1, key.shape[-1]), key.dtype)
         key, value = _longer(key, zeros), _longer(value, zeros)
     out = next(operands), next(operands) if spec.out_bias else None
-    scores = score_nodes(query, key, None)
-    free = scores.shape[-1] - positions  # added positions are never masked
+    free = key.shape[-2] - positions  # added positions are never masked
+    masks = []
     if spec.padding_mask:
         padding = next(operands)
         if padding.shape != (batch, positions):
             raise ShapeError(message(f"{_NAME}: key_padding_mask", received=padding.shape, expected=(batch, positions)))
         padding = b.reshape(padding, (batch, 1, 1, positions))
-        scores = _masked(scores, b.pad(padding, (0, 0, 0, 0), (0, 0, 0, free)))
+        masks.append(b.pad(padding, (0, 0, 0, 0), (0, 0, 0, free)))
     if spec.mask:
         mask = _check_mask(next(operands), batch, spec.heads, length, positions)
-        scores = _masked(scores, b.pad(mask, (0, 0, 0, 0), (0, 0, 0, free)))
+        masks.append(b.pad(mask, (0, 0, 0, 0), (0, 0, 0, free)))
+    if not spec.weights and not spec.drops:
+        added = _added(masks, query) if masks else None
+        if in_one_kernel(query, key, value, added, spec.causal):
+            return (_joined(attended(query, key, value, added, None, spec.causal), out, spec),)
+    scores = score_nodes(query, key, None)
+    for mask in masks:
+        scores = _masked(scores, mask)
     if spec.causal:
         scores = b.where(causal_mask(scores.shape[-2:]), scores, number(-math.inf, scores))
-    is_masked = spec.padding_mask or spec.mask
-    weights = masked_softmax(scores, 3) if is_masked and not spec.weights else softmax_nodes(scores, 3)
+    weights = masked_softmax(scores, 3) if masks and not spec.weights else softmax_nodes(scores, 3)
     if spec.drops:
         weights = dropped_weights(weights, *operands)
-    joined = b.reshape(b.permute(weighted_values(weights, value), (0, 2, 1, 3)), (batch, length, width))
-    result = linear_nodes(joined, out[0])
-    result = result if out[1] is None else b.add(result, out[1])
-    result = result if spec.batch_first else b.permute(result, (1, 0, 2))
+    result = _joined(weighted_values(weights, value), out, spec)
     if not spec.weights:
         return (result,)
     if spec.average:
