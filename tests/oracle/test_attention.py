@@ -70,6 +70,17 @@ def test_gradients(sizes: tuple[int, int, int, int], causal: bool, mask: str, dt
     check(list(b.attention_grad_parts(node)), arrays, target=target, tolerance=10)
 
 
+def test_gradients_of_many_keys() -> None:
+    for causal in (False, True):
+        check(*differentiated_parts(attend((600, 530, 16, 16), (1,), "", causal, dtypes.float32)), tolerance=20)
+
+
+def differentiated_parts(attention: tuple[Node, list[np.ndarray]]) -> tuple[list[Node], list[np.ndarray]]:
+    """Return the parts of an attention's gradient, and the arrays."""
+    node, arrays = differentiated(*attention)
+    return b.attention_grad_parts(node), arrays
+
+
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 2)], ids=str)
 def test_batches(batch: tuple[int, ...]) -> None:
     node, arrays = attend((20, 24, 16, 16), batch, "", False, dtypes.float32)

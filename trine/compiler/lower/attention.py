@@ -23,7 +23,9 @@ _Q_BLOCK = 64
 _K_BLOCK = 128
 # The same for the gradient: multiples of ROW_UNIT and of the columns of a panel.
 _GRADIENT_Q_BLOCK = 48
-_GRADIENT_K_BLOCK = 96
+# Wider blocks visit the queries less often, but a causal mask cuts them worse: they are for many keys.
+_GRADIENT_K_BLOCKS = (96, 192)
+_MANY_KEYS = 512
 
 
 @dataclass(eq=False, slots=True)
@@ -182,7 +184,7 @@ def lower_attention_grad(
     check(target, dtype, found, query, gradient, *results)
     geometry, rows = tile(target, dtype), tile_rows(target, dtype)
     columns, vectors = geometry.columns, geometry.vectors
-    q_block, k_block = _GRADIENT_Q_BLOCK, _GRADIENT_K_BLOCK
+    q_block, k_block = _GRADIENT_Q_BLOCK, _GRADIENT_K_BLOCKS[found.keys >= _MANY_KEYS]
     width_rows, value_rows = shared_rows(found.width, rows, vectors), shared_rows(found.value_width, rows, vectors)
     row = k_block + columns  # not a power of two, so that a column's elements do not share a set of the cache
     head, block = rows * row, q_block * row
