@@ -10,7 +10,7 @@ from trine.compiler.lower.dot import tile_shape
 from trine.compiler.program import Kernel
 from trine.compiler.target import Target, make_target
 from trine.compiler.templates.dot import Tile, inner_tile, micro_kernel, tile
-from trine.compiler.templates.dot_driver import driver_kernel
+from trine.compiler.templates.dot_driver import driver_function, driver_kernel
 from trine.compiler.templates.dot_finish import finish_kernel
 from trine.compiler.templates.dot_integer import integer_kernel
 from trine.compiler.templates.dot_pack import pack_kernel, packer
@@ -48,7 +48,7 @@ def test_every_kernel_compiles_for_aarch64() -> None:
     kernels = [
         *micro_kernels(target),
         *(packer(source, float32, layout) for source in (float32, half) for layout in ("copy", "transpose", "gather")),
-        *(pack_kernel(float32, float32), driver_kernel(float32, float32, float32, 0), finish_kernel(float32, half, 0)),
+        *(pack_kernel(float32, float32), driver_kernel(0), driver_function(float32, float32, float32), finish_kernel(float32, half, 0)),
         integer_kernel(dtypes.int64, 0),
     ]
     for kernel in kernels:

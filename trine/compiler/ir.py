@@ -141,9 +141,9 @@ class Function:
     def store(self, type_: str, value: str, pointer: str, align: int) -> None:
         self.emit(f"store {type_} {value}, ptr {pointer}, align {align}")
 
-    def param(self, index: int, type_: str = "i64") -> str:
-        """Load the kernel's parameter number `index` (of the i64 array `%params`)."""
-        return self.load(type_, self.gep("%params", index, "i64"), 8)
+    def param(self, index: int, type_: str = "i64", array: str = "%params") -> str:
+        """Load the kernel's parameter number `index` (of an i64 array)."""
+        return self.load(type_, self.gep(array, index, "i64"), 8)
 
     def operand(self, number: int) -> str:
         """Return the address of the command's operand: table[slot] + offset (see the kernel ABI)."""

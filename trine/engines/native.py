@@ -179,7 +179,7 @@ _RECORDER_KEY = ("recorder",)
 
 
 def _recorder_object(target: Target, kernels: KernelCache) -> bytes:
-    return _object(_RECORDER_KEY, lambda: emit_recorder(target), target, kernels, optimize=True)
+    return _object(_RECORDER_KEY, lambda: emit_recorder(target), target, kernels)
 
 
 def _executor_object(target: Target, kernels: KernelCache) -> bytes:

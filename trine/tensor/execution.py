@@ -110,6 +110,8 @@ def flush_trace(trace: Trace) -> None:
         _close(trace)
         _mark_stale(stale)
         return
+    if trace.segment and not trace.is_segment:
+        segments.end_loop(trace)
     running.add(trace)  # before the memory of leaves is looked at: from now on no other thread may read it
     donations = _donations(trace, by_slot)
     outputs: list[Buffer] = []

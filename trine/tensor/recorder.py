@@ -50,6 +50,7 @@ class Trace:
         donors: id of a leaf tensor that was written in place -> position of its old buffer in `leaves`.
         hooked: slot -> tensor with gradient hooks. cuts: slot -> custom function whose backward takes over there.
         segment: results of a segment, if this recording goes on where one ended, else 0; is_segment: whether it was cut as one.
+        head: State where the first segment of the loop ended; before: results of the segments before this recording.
     """
 
     __slots__ = (
@@ -68,6 +69,8 @@ class Trace:
         "closed",
         "segment",
         "is_segment",
+        "head",
+        "before",
     )
 
     def __init__(self, state: State) -> None:
@@ -86,6 +89,8 @@ class Trace:
         self.closed = False
         self.segment = 0
         self.is_segment = False
+        self.head: State | None = None
+        self.before = 0
 
     def nodes(self) -> list[Node]:
         """Return the node of every slot so far (extended from where the last call left off)."""
@@ -294,7 +299,7 @@ def record(builder: Builder, operands: Sequence[Any], *attrs: Any) -> Any:
 def _end_segment(trace: Trace) -> bool:
     """Run the recording if it is cut here as a segment; return whether it was."""
     state, length = trace.state, trace.segment
-    if not state.segment and length and not state.lengths and segments.ends_segment(state, length):
+    if not state.segment and length and segments.ends_segment(state, length):
         segments.cut_after(state, length)
     if not state.segment or local.in_pass or trace is not local.trace:
         return False
@@ -304,7 +309,8 @@ def _end_segment(trace: Trace) -> bool:
     except BaseException:
         trace.is_segment = False
         raise
-    local.trace.segment = state.segment
+    following = local.trace
+    following.segment, following.head, following.before = state.segment, trace.head or state, trace.before + state.end
     return True
 
 

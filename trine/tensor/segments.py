@@ -1,20 +1,60 @@
 """Loops whose length keeps changing: their recordings are cut into segments of a fixed number of passes.
 
-A recording of every length is a program of its own, and planning grows with the sum of all lengths. When programs that begin alike keep
-coming with other lengths, and what they share is a loop, the recording is run after a few passes of that loop, and again after as many
-more: all lengths then share the plans of their segments. A backward pass runs its part of each segment on its own in the same way.
+A recording of every length is a program of its own, and planning grows with the sum of all lengths. When a loop comes again with another
+length, its recording is run after a few passes, and again after as many more: all lengths then share the plans of their segments. A
+backward pass runs its part of each segment on its own in the same way. A loop that settles on a few lengths is planned as a whole again.
 """
 
 from __future__ import annotations
 
-from trine.tensor.state import State
+from collections import deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from trine.tensor.state import State, automaton
+
+if TYPE_CHECKING:
+    from trine.tensor.recorder import Trace
 
 SEGMENT_RESULTS = 40
 """A segment has at least so many results."""
 
+SETTLED = 16
+"""So many recordings of a loop in a row, of at most `SETTLED_LENGTHS` lengths, and it is planned as a whole again."""
+
+SETTLED_LENGTHS = 4
+
 _MIN_PASSES = 4
-_NUM_LENGTHS = 4  # so many lengths of a loop are planned as a whole
 _LONGEST_PASS = 64
+_MAX_LOOPS = 1024
+
+
+class Loop:
+    """A loop, by what one pass computes.
+
+    Attributes:
+        lengths: numbers of passes that were planned as a whole. limit: it is cut when there are more of them.
+    """
+
+    __slots__ = ("lengths", "limit")
+
+    def __init__(self) -> None:
+        self.lengths: set[int] = set()
+        self.limit = 1
+
+
+class Cut:
+    """Where recordings of a loop are cut first.
+
+    Attributes:
+        loop: which. totals: how many results the last recordings had in all.
+    """
+
+    __slots__ = ("loop", "totals")
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.totals: deque[int] = deque(maxlen=SETTLED)
 
 
 def note_plan(state: State) -> None:
@@ -26,10 +66,14 @@ def note_plan(state: State) -> None:
     length = period * max(_MIN_PASSES, -(-SEGMENT_RESULTS // period)) if period else 0
     if not period or start + length >= len(path):
         return
-    state = path[start + length - 1]
-    state.lengths = state.lengths | {passes}
-    if len(state.lengths) >= _NUM_LENGTHS:
-        cut_after(state, length)
+    if len(automaton.loops) >= _MAX_LOOPS:
+        automaton.loops.clear()
+    loop = automaton.loops.setdefault(_kinds(path[start : start + period]), Loop())
+    loop.lengths.add(passes)
+    if len(loop.lengths) > loop.limit:
+        head = path[start + length - 1]
+        head.cut = Cut(loop)
+        cut_after(head, length)
 
 
 def cut_after(state: State, length: int) -> None:
@@ -41,6 +85,24 @@ def cut_after(state: State, length: int) -> None:
 def ends_segment(state: State, length: int) -> bool:
     """True if a recording has as many results as a segment, its leaves not counted."""
     return state.end >= length and len(_results(state)) == length
+
+
+def end_loop(trace: Trace) -> None:
+    """Take note of the last recording of a loop that was cut; cut it no longer if its length has settled."""
+    head = trace.head
+    cut = head.cut if head is not None else None
+    if head is None or cut is None:
+        return
+    cut.totals.append(trace.before + trace.state.end)
+    if len(cut.totals) == SETTLED and len(set(cut.totals)) <= SETTLED_LENGTHS:
+        head.segment, head.cut = 0, None
+        head.next.clear()
+        cut.loop.limit = SETTLED_LENGTHS
+        cut.loop.lengths.clear()
+
+
+def _kinds(path: list[State]) -> Hashable:
+    return tuple([tuple([(n.op, n.shape, n.dtype) for n in s.nodes]) for s in path])
 
 
 def _results(state: State) -> list[State]:

@@ -13,6 +13,7 @@ from trine.dtypes import DType
 
 if TYPE_CHECKING:
     from trine.tensor.execution import PlanEntry
+    from trine.tensor.segments import Cut, Loop
 
 
 class Meta:
@@ -50,9 +51,6 @@ class EagerTransitions(dict[Hashable, "State"]):
         return None
 
 
-_NO_LENGTHS: frozenset[int] = frozenset()
-
-
 class State:
     """One step of a program's path.
 
@@ -69,7 +67,7 @@ class State:
         plans: plans of flushes in this State, by (live slots, donations).
         info: what a backward step remembers: (slot of a leaf, slot of its gradient) pairs.
         segment: if not 0, recordings are run when they go on from here, and have so many results in their last segment
-            (`trine.tensor.segments`); lengths: of the loops that have passed here.
+            (`trine.tensor.segments`); cut: what is known of the loop, where it is cut first.
     """
 
     __slots__ = (
@@ -86,7 +84,7 @@ class State:
         "plans",
         "info",
         "segment",
-        "lengths",
+        "cut",
     )
 
     def __init__(self, parent: State | None, nodes: tuple[Node, ...], grad_enabled: bool, eager: bool = False) -> None:
@@ -103,7 +101,7 @@ class State:
         self.plans: dict[PlanKey, PlanEntry] = {}
         self.info: Any = None
         self.segment = 0
-        self.lengths: frozenset[int] = _NO_LENGTHS
+        self.cut: Cut | None = None
 
     def find(self, key: Hashable) -> State | None:
         """Return the State after a transition, or None if it is new."""
@@ -124,6 +122,7 @@ class Automaton:
         self.num_plans_built = 0
         self._roots: dict[tuple[bool, bool], State] = {}
         self._plans: OrderedDict[tuple[State, PlanKey], None] = OrderedDict()
+        self.loops: dict[Hashable, Loop] = {}
 
     def root(self, grad_enabled: bool, eager: bool) -> State:
         """Return the State in which a recording begins."""
@@ -158,6 +157,7 @@ class Automaton:
         self.num_states = 0
         self._roots.clear()
         self._plans.clear()
+        self.loops.clear()
 
     def info(self) -> dict[str, int]:
         """Return counts for `trine.cache_info()`."""

@@ -16,7 +16,7 @@ from trine.compiler.nest import Access, Axis, Instruction, LoopNest
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates.dot import Tile, inner_tile, micro_kernel, tile
-from trine.compiler.templates.dot_driver import driver_kernel
+from trine.compiler.templates.dot_driver import driver_function, driver_kernel
 from trine.compiler.templates.dot_finish import finish_kernel
 from trine.compiler.templates.dot_integer import ROWS as INTEGER_ROWS
 from trine.compiler.templates.dot_integer import integer_kernel
@@ -448,12 +448,12 @@ def _float_commands(
     e = _epilogue(p)
     tail = _NO_EPILOGUE if finishes else e
     params, scratch = _driver_params(p, plan, geometry.panel, dtype, compute, (b_k, b_n, c_m, c_split))
-    params = [*tail.params, *params, tail.function, len(axes)]
+    params = [*tail.params, driver_function(dtype, b_dtype, compute), *params, tail.function, len(axes)]
     for axis in axes:
         params += axis
     units = p.batch * plan.m_blocks * plan.n_blocks * plan.k_blocks
-    kernel, cost = driver_kernel(dtype, b_dtype, compute, tail.entries), _cost(p, dtype) + tail.cost
-    commands.append(Command(kernel, [a, b, c, *tail.operands], params, units, cost, scratch, "dot", nodes))
+    cost = _cost(p, dtype) + tail.cost
+    commands.append(Command(driver_kernel(tail.entries), [a, b, c, *tail.operands], params, units, cost, scratch, "dot", nodes))
     if finishes:
         commands.append(_finish_command(p, plan.k_blocks, c.value, dtype, compute, e, nodes))
     return commands

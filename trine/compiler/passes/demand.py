@@ -30,7 +30,7 @@ def demand(graph: Graph) -> Graph:
     if not _is_promising(order, graph.outputs):
         return graph
     demands = _demands(order, graph.outputs)
-    if not any([_shape(demands[node]) != node.shape for node in order if KIND[node.op] != "movement"]):
+    if not any([(box := demands[node]) is not None and _shape(box) != node.shape for node in order if KIND[node.op] != "movement"]):
         return graph
     new: dict[Node, Node] = {}
     for node in order:
@@ -86,17 +86,21 @@ def _union(a: Demand, b: Demand) -> Demand:
     return tuple(axes)
 
 
-def _demands(order: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, Demand]:
-    """Return what is computed of each node."""
-    found: dict[Node, Demand] = {node: _whole(node.shape) for node in outputs}
+def _demands(order: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, Demand | None]:
+    """Return what is computed of each node, None for all of it."""
+    found: dict[Node, Demand | None] = dict.fromkeys(outputs)
     for node in reversed(order):
-        parts = _needed(node, found[node])
-        if parts is None or _SHARE * math.prod(node.shape) < math.prod(_shape(found[node])):
-            found[node] = _whole(node.shape)
-            parts = _needed(node, found[node]) or [_whole(operand.shape) for operand in node.inputs]
+        box = found[node]
+        parts = _needed(node, box) if box is not None else None
+        if parts is None or box is None or _SHARE * math.prod(node.shape) < math.prod(_shape(box)):
+            found[node] = None
+            if node.op != "slice":  # of all others, a whole result takes whole operands
+                found.update(dict.fromkeys(node.inputs))
+                continue
+            parts = _needed(node, _whole(node.shape)) or [_whole(operand.shape) for operand in node.inputs]
         for operand, part in zip(node.inputs, parts, strict=True):
-            known = found.get(operand)
-            found[operand] = part if known is None else _union(known, part)
+            known = found.get(operand, part)
+            found[operand] = None if known is None else _union(known, part)
     return found
 
 
@@ -214,15 +218,16 @@ _RULES: dict[str, Rule] = {
 # --- the smaller graph --------------------------------------------------------------------------------------------------------------
 
 
-def _rebuilt(node: Node, demands: dict[Node, Demand], new: dict[Node, Node]) -> Node:
+def _rebuilt(node: Node, demands: dict[Node, Demand | None], new: dict[Node, Node]) -> Node:
     """Return the part of a node that is needed."""
     box = demands[node]
+    if (box is None or _shape(box) == node.shape) and all([new[x] is x for x in node.inputs]):
+        return node
+    box = box or _whole(node.shape)
+    shape = _shape(box)
     needed = _needed(node, box) or [_whole(operand.shape) for operand in node.inputs]
     parts = list(zip(node.inputs, needed, strict=True))
-    shape = _shape(box)
-    if shape == node.shape and all([new[x] is x for x in node.inputs]):
-        return node
-    inputs = tuple([_cut(new[x], demands[x], part) for x, part in parts])
+    inputs = tuple([_cut(new[x], demands[x] or _whole(x.shape), part) for x, part in parts])
     if node.op == "slice" and _RULES["slice"](node, 0, box) is not None:
         return build.reshape(inputs[0], shape)
     attrs = (shape,) if node.op in ("reshape", "expand") else node.attrs

@@ -32,23 +32,31 @@ PARAMETERS = (
 
 
 @functools.cache
-def driver_kernel(a: DType, b: DType, dtype: DType, epilogue_entries: int) -> Kernel:
-    """Return the driver for operands of dtypes a and b and arithmetic in `dtype`.
+def driver_kernel(epilogue_entries: int) -> Kernel:
+    """Return the kernel that calls the driver: the same code for every epilogue, whose parameters come first.
 
-    The operands are a, b, c and those of the epilogue; the parameters are those of the epilogue, then `PARAMETERS`.
+    The operands are a, b, c and those of the epilogue; the parameters are those of the epilogue, `driver_function`, then `PARAMETERS`.
     `epilogue_entries` counts the i64 entries of the epilogue: its operands' pairs and its own integers.
     """
-    key = ("dot.driver", a.itemsize, b.itemsize, dtype.name, epilogue_entries)
-    return Kernel(key, lambda target: _emit(target, (a, b), dtype, epilogue_entries))
+    return Kernel(("dot.driver", epilogue_entries), lambda target: _emit_call(target, epilogue_entries))
 
 
-def batch_offsets(f: Function, index: str, first: int, arrays: int) -> list[str]:
+@functools.cache
+def driver_function(a: DType, b: DType, dtype: DType) -> Kernel:
+    """Return the driver for operands of dtypes a and b and arithmetic in `dtype`.
+
+    Its arguments are those of a kernel, with the address of `PARAMETERS` after the first two.
+    """
+    return Kernel(("dot.driver", a.itemsize, b.itemsize, dtype.name), lambda target: _emit(target, (a, b), dtype))
+
+
+def batch_offsets(f: Function, index: str, first: int, arrays: int, array: str = "%params") -> list[str]:
     """Emit the decoding of a batch index: offsets of `arrays` arrays in elements.
 
     The parameters from `first` on are the rank, then for each axis, innermost first, its extent and a stride for each array.
     """
-    entries = f.gep("%params", first + 1, "i64")
-    with f.loop(0, f.param(first), 1, [("i64", index), ("ptr", entries), *[("i64", "0")] * arrays]) as axis:
+    entries = f.gep(array, first + 1, "i64")
+    with f.loop(0, f.param(first, array=array), 1, [("i64", index), ("ptr", entries), *[("i64", "0")] * arrays]) as axis:
         rest, entry, *offsets = axis.carried
         extent = f.load("i64", entry, 8)
         position = f.urem(rest, extent)
@@ -58,12 +66,23 @@ def batch_offsets(f: Function, index: str, first: int, arrays: int) -> list[str]
     return axis.out[2:]
 
 
-def _emit(target: Target, sources: tuple[DType, DType], dtype: DType, epilogue_entries: int) -> str:
+def _emit_call(target: Target, epilogue_entries: int) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", KERNEL_ARGUMENTS)
     first = 6 + epilogue_entries
-    p = {name: f.param(first + i) for i, name in enumerate(PARAMETERS)}
-    functions = {n: f.param(first + PARAMETERS.index(n), "ptr") for n in ("micro", "micro_rest", "packer_a", "packer_b", "epilogue")}
+    own = ("ptr", f.gep("%params", first + 1, "i64"))
+    range_ = (("i64", "%begin"), ("i64", "%end"), ("i64", "%thread"))
+    f.call_pointer("void", f.param(first, "ptr"), ("ptr", "%table"), ("ptr", "%params"), own, *range_)
+    f.ret()
+    return module.text()
+
+
+def _emit(target: Target, sources: tuple[DType, DType], dtype: DType) -> str:
+    module = Module(target.vector_bits)
+    f = module.function("kernel", (*KERNEL_ARGUMENTS[:2], ("ptr noalias", "own"), *KERNEL_ARGUMENTS[2:]))
+    p = {name: f.param(i, array="%own") for i, name in enumerate(PARAMETERS)}
+    names = ("micro", "micro_rest", "packer_a", "packer_b", "epilogue")
+    functions = {name: f.param(PARAMETERS.index(name), "ptr", "%own") for name in names}
     bases = (f.operand(0), f.operand(1), f.operand(2))
     types = (f"i{8 * sources[0].itemsize}", f"i{8 * sources[1].itemsize}", f"i{8 * dtype.itemsize}")
     driver = _Driver(f, p, functions, types, tile(target, dtype).panel, f.scratch())
@@ -71,7 +90,7 @@ def _emit(target: Target, sources: tuple[DType, DType], dtype: DType, epilogue_e
         rest, m_index = _split(f, unit.index, p["m_blocks"])
         rest, n_index = _split(f, rest, p["n_blocks"])
         batch, k_index = _split(f, rest, p["k_blocks"])
-        offsets = batch_offsets(f, batch, first + len(PARAMETERS) - 1, 3)
+        offsets = batch_offsets(f, batch, len(PARAMETERS) - 1, 3, "%own")
         offsets[0] = f.add(offsets[0], f.mul(f.mul(m_index, f.udiv(p["m_block"], p["tile_rows"])), p["a_tile"]))
         offsets[2] = f.add(offsets[2], f.mul(k_index, p["c_split"]))
         arrays = [f.gep(base, offset, type_) for base, offset, type_ in zip(bases, offsets, types, strict=True)]
