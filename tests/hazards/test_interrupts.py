@@ -17,6 +17,8 @@ import trine
 from trine import nn
 from trine.runtime import executor
 
+pytestmark = pytest.mark.recorded
+
 PACKAGE = str(Path(trine.__file__).parent)
 _POINTS: dict[CodeType, set[int]] = {}
 

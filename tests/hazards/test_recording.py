@@ -42,6 +42,7 @@ def test_a_value_kept_alive_by_a_metric_alone() -> None:
     np.testing.assert_allclose([m.item() for m in metric], expected, rtol=1e-5)
 
 
+@pytest.mark.recorded
 def test_losses_do_not_keep_graphs_alive_after_backward() -> None:
     w = trine.ones(1000, requires_grad=True)
     losses = []

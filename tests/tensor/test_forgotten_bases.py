@@ -32,6 +32,7 @@ def product(x: trine.Tensor) -> trine.Tensor:
     return left.transpose(0, 1) @ right
 
 
+@pytest.mark.recorded
 def test_bases_of_views_that_are_gone(computed: list[int]) -> None:
     x = trine.arange(24.0).reshape(4, 6)
     trine.synchronize()
@@ -43,6 +44,7 @@ def test_bases_of_views_that_are_gone(computed: list[int]) -> None:
     np.testing.assert_array_equal(y.numpy(), expected[:, :3].T @ expected[:, 3:])
 
 
+@pytest.mark.recorded
 def test_views_that_are_held_keep_their_base(computed: list[int]) -> None:
     x = trine.arange(24.0).reshape(4, 6)
     trine.synchronize()

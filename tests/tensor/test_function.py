@@ -190,6 +190,14 @@ def test_hooks_of_saved_tensors() -> None:
     x.grad = None
     y.sum().backward()
     assert x.grad.tolist() == [0.0, 0.0]
+    with trine.autograd.graph.saved_tensors_hooks(lambda t: t.numpy().copy(), trine.from_numpy):
+        y = x * x  # the leaf itself is kept: hooks get its value
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 2.0]
+    with trine.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        y = x * x * x
+    (gradient,) = trine.autograd.grad(y.sum(), x, create_graph=True)
+    assert trine.autograd.grad(gradient.sum(), x)[0].tolist() == [3.0, 6.0]
     with trine.autograd.graph.disable_saved_tensors_hooks("no hooks here"), pytest.raises(RuntimeError, match="no hooks here"):
         with trine.autograd.graph.save_on_cpu():
             pass

@@ -23,6 +23,8 @@ from trine.runtime import builtin
 from trine.tensor import execution, native_recorder, recorder
 from trine.tensor.recorder import local
 
+pytestmark = pytest.mark.recorded
+
 pytestmark = pytest.mark.skipif(
     not builtin.is_supported() or config.settings.engine != "native" or not config.settings.native_recorder,
     reason="the native recorder needs CPython and the native engine",

@@ -89,6 +89,7 @@ def test_same_gradients(program: Callable[[Any, Any], Any], monkeypatch: pytest.
     assert run(program, monkeypatch, whole=False) == expected
 
 
+@pytest.mark.recorded
 def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     original = autograd.repeat_backward

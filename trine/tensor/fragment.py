@@ -11,6 +11,7 @@ from trine.autograd.gradient import Overrides, gradient
 from trine.core import build
 from trine.core.graph import Node, context, topological_order
 from trine.errors import GradientError, InPlaceError, message
+from trine.tensor.state import Meta
 
 if TYPE_CHECKING:
     from trine.tensor.handle import Handle
@@ -212,7 +213,7 @@ class Fragment:
         pack, self.unpack = hooks
         for node in self.spec.read:
             if node in self.tensors:
-                self.packed[node] = pack(self.tensors[node])
+                self.packed[node] = pack_detached(pack, self.tensors[node])
         for node in self.spec.residuals:
             self.tensors.pop(node, None)
 
@@ -252,6 +253,16 @@ class Fragment:
         self.tensors.clear()
         self.leaf_tensors.clear()
         self.origins.clear()
+
+
+def pack_detached(pack: Callable[[Any], Any], tensor: Any) -> Any:
+    """Give a value without gradients to a hook; a hook that keeps it as it is keeps the tensor itself, through which gradients go on."""
+    from trine.tensor.tensor import from_buffer
+
+    meta, memory = tensor._meta, tensor._buffer
+    offered = from_buffer(memory, Meta.of(meta.shape, meta.dtype)) if meta.requires_grad and memory is not None else tensor
+    packed = pack(offered)
+    return tensor if packed is offered else packed
 
 
 class CallPiece(Fragment):

@@ -121,7 +121,8 @@ class inference_mode(_Mode):
 
 
 def _fixed(mode: bool) -> _Mode:
-    return enable_grad() if mode else no_grad()
+    made: _Mode = enable_grad() if mode else no_grad()
+    return made
 
 
 def _decorate(mode: Callable[[], _Mode], function: F) -> F:

@@ -8,7 +8,7 @@ from typing import Any
 from trine.core.graph import Node
 from trine.errors import GradientError, message
 from trine.tensor import recorder
-from trine.tensor.fragment import modified_in_place
+from trine.tensor.fragment import modified_in_place, pack_detached
 from trine.tensor.recorder import local
 
 Hook = Callable[[Any], Any]
@@ -32,7 +32,7 @@ class SavedTensor:
             pack, self.unpack = hooks[-1]
             enabled = recorder.set_grad_enabled(False)
             try:
-                self.packed = pack(tensor)
+                self.packed = pack_detached(pack, tensor)
             finally:
                 recorder.set_grad_enabled(enabled)
             self.tensor = None
