@@ -68,7 +68,7 @@ def note_plan(state: State) -> None:
         return
     if len(automaton.loops) >= _MAX_LOOPS:
         automaton.loops.clear()
-    loop = automaton.loops.setdefault(_kinds(path[start : start + period]), Loop())
+    loop = automaton.loops.setdefault(tuple(map(_kind, path[start : start + period])), Loop())
     loop.lengths.add(passes)
     if len(loop.lengths) > loop.limit:
         head = path[start + length - 1]
@@ -101,8 +101,9 @@ def end_loop(trace: Trace) -> None:
         cut.loop.lengths.clear()
 
 
-def _kinds(path: list[State]) -> Hashable:
-    return tuple([tuple([(n.op, n.shape, n.dtype) for n in s.nodes]) for s in path])
+def _kind(state: State) -> Hashable:
+    """Return what a State computed, its operands aside."""
+    return tuple([(n.op, n.shape, n.dtype) for n in state.nodes])
 
 
 def _results(state: State) -> list[State]:
@@ -120,7 +121,7 @@ def _results(state: State) -> list[State]:
 def _loop(path: list[State]) -> tuple[int, int, int]:
     """Return (start, period, passes) of the first loop in a path: the same operations again and again; zeros if there is none."""
     numbers: dict[object, int] = {}
-    kinds = [numbers.setdefault(tuple((n.op, n.shape, n.dtype) for n in s.nodes), len(numbers)) for s in path]
+    kinds = [numbers.setdefault(_kind(state), len(numbers)) for state in path]
     for period in range(1, _LONGEST_PASS + 1):
         needed, run = max(2 * period, SEGMENT_RESULTS - period), 0
         for i in range(period, min(len(kinds), 4 * (SEGMENT_RESULTS + _LONGEST_PASS))):

@@ -337,7 +337,7 @@ class Tensor(Handle):
         return self._buffer
 
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
-        """Return the elements as a NumPy array that shares the memory .
+        """Return the elements as a NumPy array that shares the memory.
 
         Raises:
             GradientError: if the tensor requires grad and `force` is False.

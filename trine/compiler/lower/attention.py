@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trine.compiler.lower.dot import even
 from trine.compiler.program import Command, Kernel, Operand, Value
 from trine.compiler.target import Target
 from trine.compiler.templates import attention as forward
@@ -40,12 +41,6 @@ class Rows:
 
     def operand(self, access: str = "r") -> Operand:
         return Operand(self.value, self.offset * self.value.dtype.itemsize, access)
-
-
-def even(total: int, most: int, unit: int) -> int:
-    """Return the size, a multiple of `unit`, of the fewest nearly equal blocks of at most `most`."""
-    blocks = -(-total // max(most, unit))
-    return -(-total // (blocks * unit)) * unit
 
 
 def shared_rows(extent: int, most: int, vectors: int) -> int:

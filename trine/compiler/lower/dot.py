@@ -327,7 +327,7 @@ def tile_shape(m: int, most: int, vectors: int) -> tuple[int, int]:
     return min(shapes, key=cost)
 
 
-def _even(total: int, most: int, unit: int) -> int:
+def even(total: int, most: int, unit: int) -> int:
     """Return the size, a multiple of `unit`, of the fewest nearly equal blocks of at most `most`."""
     blocks = -(-total // max(most, unit))
     return -(-total // (blocks * unit)) * unit
@@ -369,22 +369,22 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
     pack_a = not (is_direct and n <= 2 * geometry.columns and (p.a_k == 1 or p.a_m == 1))
     walk = "column" if not pack_a and p.a_k == 1 else "row"
     share = max(1, min(-(-_UNITS // p.batch), m * n * k // _UNIT_WORK))
-    m_block = m if m <= _WHOLE_ROWS else _even(m, _M_BLOCK, rows)
+    m_block = m if m <= _WHOLE_ROWS else even(m, _M_BLOCK, rows)
     m_blocks = -(-m // m_block)
     if m <= rows and is_direct and p.b_n == 1:
         pack_b = "edge"
     else:
         pack_b = "unit" if m_blocks < _MANY_BLOCKS and not p.b.is_shared else "before"
-    n_block = _even(n, min(_N_BLOCK, max(n * m_blocks // share, 4 * columns)), columns)
+    n_block = even(n, min(_N_BLOCK, max(n * m_blocks // share, 4 * columns)), columns)
     # The shares of k decide the order of additions, so they must not depend on the number of threads.
     k_blocks = max(1, min(k // _K_SHARE, share // (m_blocks * -(-n // n_block))))
     if k_blocks == 1 and m_blocks == 1:
         # Every unit packs all of a: no more units than the threads need, and as many for each.
         most = max(n // _UNIT_COLUMNS, min(threads, n // (_UNIT_COLUMNS // 2)))
         blocks = min(share, (4 if m > _FEW_ROWS else 2) * threads, most) if threads > 1 else 1
-        n_block = _even(n, min(_N_BLOCK, -(-n // max(blocks // threads * threads, min(blocks, threads), 1))), columns)
-    k_block = _even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
-    k_step = k_block if k_block <= _K_STEP * 3 // 2 else _even(k_block, _K_STEP, 4)
+        n_block = even(n, min(_N_BLOCK, -(-n // max(blocks // threads * threads, min(blocks, threads), 1))), columns)
+    k_block = even(k, -(-k // k_blocks), 4) if k_blocks > 1 else max(k, 1)
+    k_step = k_block if k_block <= _K_STEP * 3 // 2 else even(k_block, _K_STEP, 4)
     counts = (m_blocks, -(-n // n_block), -(-k // k_block) or 1)
     n_group = max(columns, _N_GROUP // columns * columns)
     return _Plan(walk, rows, columns, vectors, pack_a, pack_b, m_block, n_block, k_block, k_step, n_group, *counts)
@@ -393,11 +393,11 @@ def _plan(target: Target, p: _Problem, geometry: Tile, is_direct: bool, threads:
 def _vector_plan(p: _Problem) -> _Plan:
     """Plan a row times a row-major matrix, or an outer product: both are bound by memory, and read or written row by row."""
     n, k = p.n, max(p.k, 1)
-    n_block = _even(n, _VECTOR_COLUMNS, 64)
+    n_block = even(n, _VECTOR_COLUMNS, 64)
     n_blocks = -(-n // n_block)
     # Blocks of rows of b keep memory accesses adjacent, as blocks of columns would not.
     share = min(-(-_UNITS // p.batch) // n_blocks, n * k // _VECTOR_SHARE) if p.m == 1 else 1
-    k_block = _even(k, -(-k // share), _VECTOR_STEP) if share > 1 else k
+    k_block = even(k, -(-k // share), _VECTOR_STEP) if share > 1 else k
     k_step = _VECTOR_STEP if p.m == 1 and n * k > _VECTOR_SHARE else k_block
     m_block = min(p.m, max(1, _MEMORY_UNIT_WORK // (k * n_block)))
     # The kernel takes any number of columns, so its tile is the block.
@@ -409,7 +409,7 @@ def _vector_plan(p: _Problem) -> _Plan:
 def _inner_plan(p: _Problem, rows: int, columns: int) -> _Plan:
     """Plan a few rows times a column-major matrix: nothing is packed, a unit is some columns."""
     k = max(p.k, 1)
-    n_block = _even(p.n, columns * max(1, _MEMORY_UNIT_WORK // (rows * columns * k)), columns)
+    n_block = even(p.n, columns * max(1, _MEMORY_UNIT_WORK // (rows * columns * k)), columns)
     return _Plan("inner", rows, columns, columns, False, "", p.m, n_block, k, k, n_block, 1, -(-p.n // n_block))
 
 

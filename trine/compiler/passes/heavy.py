@@ -166,11 +166,10 @@ def _parts(shapes: Sequence[Shape], found: Sizes, value: Value, offset: int = 0)
     parts = []
     for shape in shapes:
         strides = row_major(shape)
-        if len(shape) == len(found.batch) + 2:
+        per_row = len(shape) == len(found.batch) + 1
+        if not per_row:
             strides = tuple([strides[axis] for axis in found.order])
-            parts.append(Rows(value, offset, strides[:-2], strides[-2], strides[-1]))
-        else:
-            parts.append(Rows(value, offset, strides[:-1], strides[-1]))
+        parts.append(_rows(View(value, offset, strides, shape), per_row))
         offset += math.prod(shape)
     return parts
 

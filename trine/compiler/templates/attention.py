@@ -42,7 +42,7 @@ def _emit(target: Target, dtype: DType, has_mask: bool, causal: bool) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", KERNEL_ARGUMENTS)
     operands = 6 if has_mask else 5
-    e = Emitter(f, target, dtype, operands, INTEGERS, FUNCTIONS, operands)
+    e = Emitter(f, target, dtype, operands, INTEGERS, FUNCTIONS)
     with f.loop("%begin", "%end") as unit:
         batch = f.udiv(unit.index, e.p["q_blocks"])
         q_low = f.mul(f.sub(unit.index, f.mul(batch, e.p["q_blocks"])), e.p["q_block"])
@@ -83,12 +83,10 @@ class _Unit:
         """Pack the queries, scaled; nothing is allowed yet."""
         e, f, p, x = self.e, self.e.f, self.e.p, self.e.x
         panel = f.mul(p["width"], e.columns)
-        whole = f.udiv(self.rows, e.columns)
-        with f.when(f.icmp("ne", f.mul(whole, e.columns), self.rows)):
-            e.fill(x.at(self.queries, f.mul(whole, panel)), panel)
+        e.clear_last_panel(self.rows, (self.queries, panel))
         source = x.at(self.query, f.mul(self.q_low, p["q_l"]))
         strides = (p["q_l"], p["q_d"])
-        e.pack("pack_query", source, strides, self.rows, (str(e.columns), str(e.columns)), p["width"], (self.queries, panel))
+        e.pack("pack_query", source, strides, self.rows, (e.columns_text, e.columns_text), p["width"], (self.queries, panel))
         panels = f.udiv(f.add(self.rows, e.columns - 1), e.columns)
         e.scale_by(self.queries, f.mul(panels, panel), e.times(e.scale, LOG2_E))
         lanes = f.mul(panels, e.columns)
@@ -129,7 +127,7 @@ class _Unit:
     def _add_mask(self, k_low: str, count: str, at: str, lanes: str) -> None:
         e, f, p, x, v = self.e, self.e.f, self.e.p, self.e.x, self.e.v
         position = f.add(f.mul(f.add(self.q_low, at), p["m_l"]), f.mul(k_low, p["m_s"]))
-        width = (str(e.columns), str(e.columns))
+        width = (e.columns_text, e.columns_text)
         e.pack("pack_mask", x.at(self.mask, position), (p["m_l"], p["m_s"]), lanes, width, count, (self.mask_block, "0"))
         with f.loop(0, f.mul(count, e.columns), x.lanes) as i:
             score = x.at(self.scores, i.index)
@@ -201,4 +199,4 @@ class _Unit:
                 pointer = x.at(x.at(output, i.index), n * x.lanes)
                 x.store(v.mul(x.load(pointer), inverses[n]), pointer)
         target = x.at(self.out, f.mul(f.add(self.q_low, at), p["o_l"]))
-        e.pack("pack_out", output, (str(e.columns), "1"), p["value_width"], (p["value_width"], p["o_l"]), lanes, (target, "0"))
+        e.pack("pack_out", output, (e.columns_text, "1"), p["value_width"], (p["value_width"], p["o_l"]), lanes, (target, "0"))

@@ -38,9 +38,7 @@ class Emitter:
         vectors, columns: those of a panel.
     """
 
-    def __init__(
-        self, f: Function, target: Target, dtype: DType, operands: int, integers: Sequence[str], functions: Sequence[str], arrays: int
-    ) -> None:
+    def __init__(self, f: Function, target: Target, dtype: DType, operands: int, integers: Sequence[str], functions: Sequence[str]) -> None:
         self.f = f
         self.x = Arithmetic(f, target, dtype)
         self.v = Vector(f, self.x.element, self.x.lanes)
@@ -52,7 +50,6 @@ class Emitter:
         self.functions = {name: f.param(first + len(integers) + i, "ptr") for i, name in enumerate(functions)}
         self.bases = [f.operand(i) for i in range(operands)]
         self._batch = first + len(integers) + len(functions)
-        self._arrays = arrays
         scale = f.load("double", f.gep("%params", first + integers.index("scale"), "i64"), 8)
         self.scale = scale if self.x.element == "double" else f.value(f"fptrunc double {scale} to float")
         self.scratch = f.scratch()
@@ -63,7 +60,7 @@ class Emitter:
 
     def arrays(self, batch: str) -> list[str]:
         """Return the addresses of the operands for an element of the batch."""
-        offsets = batch_offsets(self.f, batch, self._batch, self._arrays)
+        offsets = batch_offsets(self.f, batch, self._batch, len(self.bases))
         return [self.x.at(base, offset) for base, offset in zip(self.bases, offsets, strict=True)]
 
     def splat(self, scalar: str) -> str:
@@ -100,6 +97,14 @@ class Emitter:
         with self.f.loop(0, count, self.x.lanes) as i:
             self.x.store(value, self.x.at(start, i.index))
 
+    def clear_last_panel(self, rows: str, *parts: tuple[str, str]) -> None:
+        """Store zeros in the last panel of each (address, elements of a panel), where the rows do not fill it."""
+        f = self.f
+        whole = f.udiv(rows, self.columns)
+        with f.when(f.icmp("ne", f.mul(whole, self.columns), rows)):
+            for start, panel in parts:
+                self.fill(self.x.at(start, f.mul(whole, panel)), panel)
+
     def scale_by(self, start: str, count: str, factor: str) -> None:
         """Multiply elements by a scalar."""
         wide = self.splat(factor)
@@ -124,7 +129,7 @@ class Emitter:
                 k,
                 (self.x.at(c[0], f.mul(start, c[1])), c[1]),
                 "0",
-                str(self.columns),
+                self.columns_text,
             )
 
     def transposed_product(
@@ -136,7 +141,7 @@ class Emitter:
             is_full = f.icmp("sle", f.add(i.index, rows), extent)
             function = f.select(is_full, self.functions[names[0]], self.functions[names[1]], "ptr")
             target = self.x.at(c, f.mul(i.index, self.columns))
-            self.micro(function, (self.x.at(a[0], i.index), a[1]), b, k, (target, self.columns), add, str(self.columns))
+            self.micro(function, (self.x.at(a[0], i.index), a[1]), b, k, (target, self.columns), add, self.columns_text)
 
     def exp2(self, x: str) -> str:
         """Return 2**x for x up to about 0; what would not be a normal number is 0."""

@@ -40,7 +40,7 @@ def _emit(target: Target, dtype: DType, has_mask: bool, causal: bool) -> str:
     module = Module(target.vector_bits)
     f = module.function("kernel", KERNEL_ARGUMENTS)
     operands = 10 if has_mask else 9
-    e = Emitter(f, target, dtype, operands, INTEGERS, FUNCTIONS, operands)
+    e = Emitter(f, target, dtype, operands, INTEGERS, FUNCTIONS)
     with f.loop("%begin", "%end") as unit:
         _Unit(e, e.arrays(unit.index), has_mask, causal).emit()
     f.ret()
@@ -90,10 +90,7 @@ class _Unit:
     def _pack(self, k_low: str, keys: str, width: str, value_width: str) -> None:
         """Pack keys and values as panels of columns, scaled, and the keys once more as rows."""
         e, f, p, x = self.e, self.e.f, self.e.p, self.e.x
-        whole = f.udiv(keys, e.columns)
-        with f.when(f.icmp("ne", f.mul(whole, e.columns), keys)):
-            e.fill(x.at(self.packed_keys, f.mul(whole, width)), width)
-            e.fill(x.at(self.packed_values, f.mul(whole, value_width)), value_width)
+        e.clear_last_panel(keys, (self.packed_keys, width), (self.packed_values, value_width))
         tile = (e.columns_text, e.columns_text)
         key, value = x.at(self.key, f.mul(k_low, p["k_s"])), x.at(self.value, f.mul(k_low, p["v_s"]))
         e.pack("pack_key", key, (p["k_s"], p["k_d"]), keys, tile, p["width"], (self.packed_keys, width))
