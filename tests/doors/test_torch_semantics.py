@@ -170,6 +170,23 @@ def test_hooks_after_accumulation():
             (weight * 2).register_post_accumulate_grad_hook(print)
 
 
+def test_hook_after_accumulation_around_a_pass_inside():
+    for module in BOTH:
+        first, second, third = (module.ones(2, requires_grad=True) for _ in range(3))
+        seen = []
+        first.register_post_accumulate_grad_hook(lambda _, seen=seen: seen.append("first"))
+        second.register_post_accumulate_grad_hook(lambda _, seen=seen: seen.append("second"))
+
+        def inside(_, module=module, second=second):
+            with module.enable_grad():
+                (second * 3).sum().backward()
+
+        middle = third * 2
+        middle.register_hook(inside)
+        ((first * 5).sum() + (middle * middle).sum()).backward()
+        assert sorted(seen) == ["first", "second"]
+
+
 def test_optimizer_in_the_backward_pass():
     results = []
     for module in BOTH:

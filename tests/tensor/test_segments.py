@@ -143,6 +143,31 @@ def test_hooks_and_errors_inside() -> None:
     np.testing.assert_allclose(loop.weight.grad.tolist(), plain.weight.grad.tolist(), rtol=2e-5, atol=1e-6)
 
 
+def test_a_length_that_settles_is_planned_as_a_whole_again() -> None:
+    loop = cut_loop()
+    assert any(state.cut for state in states())
+    for _ in range(segments.SETTLED + 1):
+        loop.gradients(30)
+    assert not any(state.cut for state in states())
+    loop.gradients(30)
+    built = automaton.num_plans_built
+    settled = loop.gradients(30)
+    assert automaton.num_plans_built == built
+    for a, b in zip(settled, Loop().gradients(30), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+    for n in LENGTHS:  # more lengths than a settled loop may have
+        loop.gradients(n)
+    assert any(state.cut for state in states())
+
+
+def states() -> list[Any]:
+    """Return all States of recordings with gradients."""
+    found = [automaton.root(True, False)]
+    for state in found:
+        found.extend(state.next.values())
+    return found
+
+
 def test_layers_of_one_depth_are_not_cut() -> None:
     """A deep network is a loop too, but its length does not change."""
     loop = Loop()
@@ -150,9 +175,4 @@ def test_layers_of_one_depth_are_not_cut() -> None:
         for _ in range(2):
             (loop.loss(40) * trine.ones(scale).sum()).sum().backward()
             trine.synchronize()
-    state = automaton.root(True, False)
-    stack = [state]
-    while stack:
-        state = stack.pop()
-        assert not state.segment
-        stack.extend(state.next.values())
+    assert not any(state.segment for state in states())

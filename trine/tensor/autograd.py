@@ -53,14 +53,17 @@ def backward(
     wanted = None if inputs is None else _sequence(inputs)
     if wanted is not None and not wanted:
         raise ArgumentError(message("backward: inputs is empty", expected="at least one tensor"))
-    local.accumulated = {}
-    found = run_backward(roots, seeds, wanted, retain, create_graph)
-    if found or local.accumulated:
-        before = recorder.set_grad_enabled(create_graph)
-        try:
-            _accumulate(wanted or (), found)
-        finally:
-            recorder.set_grad_enabled(before)
+    outer, local.accumulated = local.accumulated, {}  # a hook may run a backward pass inside of another
+    try:
+        found = run_backward(roots, seeds, wanted, retain, create_graph)
+        if found or local.accumulated:
+            before = recorder.set_grad_enabled(create_graph)
+            try:
+                _accumulate(wanted or (), found)
+            finally:
+                recorder.set_grad_enabled(before)
+    finally:
+        local.accumulated = outer
     if local.eager:
         recorder.flush()
 
@@ -71,8 +74,7 @@ def _accumulate(wanted: Sequence[Tensor], found: dict[int, Tensor]) -> None:
         value = found.get(id(tensor))
         if value is not None:
             accumulate(tensor, value)
-    accumulated, local.accumulated = local.accumulated, {}
-    for tensor in accumulated.values():
+    for tensor in list(local.accumulated.values()):
         for hook in list(tensor._hooks.values()):
             if type(hook) is AfterAccumulation:
                 hook.hook(tensor)
