@@ -291,7 +291,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> import trine
         >>> trine.nn.functional.hardswish(trine.tensor([-4., 0., 4.]))
-        tensor([-0.,  0.,  4.])
+        tensor([-0., 0., 4.])
     """
     return apply(_hardswish, input, inplace)
 
@@ -365,7 +365,7 @@ def _in_place(function: Callable[..., Tensor], example: str, result: str) -> Cal
 
 
 relu_ = _in_place(relu, "trine.tensor([-1., 2.])", "tensor([0., 2.])")
-elu_ = _in_place(elu, "trine.tensor([-1., 2.]), alpha=0.0", "tensor([-0.,  2.])")
+elu_ = _in_place(elu, "trine.tensor([-1., 2.]), alpha=0.0", "tensor([-0., 2.])")
 selu_ = _in_place(selu, "trine.tensor([0.])", "tensor([0.])")
 celu_ = _in_place(celu, "trine.tensor([0., 2.])", "tensor([0., 2.])")
 leaky_relu_ = _in_place(leaky_relu, "trine.tensor([-1., 2.]), 0.5", "tensor([-0.5000,  2.0000])")
